@@ -115,6 +115,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
 
+    /// Name by which browsers and other clients of HTTP call this server, such as files.example; may be given several times.
+    /// Addresses and "localhost" are always known.
+    #[arg(long, value_name = "NAME", env = "HAULD_HTTP_HOST", value_delimiter = ',')]
+    pub http_host: Vec<String>,
+
     /// File to which the audit log is appended, a line of JSON for each login, refusal, change, and change of the accounts.
     /// SIGHUP opens the file anew. Never inside of the root.
     #[arg(long, value_name = "FILE")]
@@ -326,6 +331,7 @@ impl Arguments {
                 .clone()
                 .zip(self.key.clone())
                 .map(|(chain, key)| CertificateFiles { chain, key }),
+            http_hosts: self.http_host.clone(),
             audit: self.audit.clone(),
             insecure: self.insecure,
             timeouts,

@@ -43,6 +43,8 @@ pub struct Config {
     pub config_dir: Option<PathBuf>,
     /// A certificate that an authority vouches for, instead of an own key. Default: none.
     pub certificate: Option<CertificateFiles>,
+    /// Names by which browsers and other clients of HTTP may call this server, besides addresses and `localhost`. Default: none.
+    pub http_hosts: Vec<String>,
     /// File to which the audit log is appended. Default: none.
     pub audit: Option<PathBuf>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
@@ -76,6 +78,7 @@ impl Config {
             tls: Tls::Auto,
             config_dir: None,
             certificate: None,
+            http_hosts: Vec::new(),
             audit: None,
             insecure: false,
             guards_others: false,

@@ -19,6 +19,7 @@ use crate::commit::committer::MAX_QUEUED;
 use crate::commit::notify::ConnectionId;
 use crate::config::{Config, Durability};
 use crate::error::StartError;
+use crate::http::host::Hosts;
 use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
 use crate::maintenance::watcher;
@@ -132,6 +133,7 @@ impl Listening {
             audit,
             keys,
             tuning,
+            hosts: Hosts::new(&config.http_hosts),
             places,
             connections,
             door,

@@ -11,6 +11,7 @@ pub mod client;
 mod failure;
 pub mod fake;
 pub mod hauld;
+pub mod http;
 pub mod listening;
 pub mod login;
 pub mod lost;

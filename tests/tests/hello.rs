@@ -1,18 +1,8 @@
-//! Who a peer is, and whether it is still there: hello, HTTP, silence.
+//! Who a peer is, and whether it is still there: hello, silence.
 
 use std::net::TcpListener;
 
 use haul_tests::prelude::*;
-
-#[test]
-fn http_request_is_named_as_such() {
-    let server = server();
-    let mut peer = Peer::connect(server.address()).unwrap();
-    peer.stream.write_all(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let text = String::from_utf8(peer.end().unwrap()).unwrap();
-    assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("speaks no HTTP"), "{text}");
-    assert!(server.log_text().contains("the peer speaks HTTP"), "{}", server.log_text());
-}
 
 #[test]
 fn hello_of_another_version_or_with_unknown_demands_is_refused_by_name() {

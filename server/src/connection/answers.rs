@@ -49,7 +49,7 @@ impl Connection {
         let ticket = Ticket { connection: self.id, reply_to, events };
         let fence = match &self.dialect {
             Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),
-            Dialect::Unknown | Dialect::Classic => None,
+            Dialect::Unknown | Dialect::Classic | Dialect::Http(_) => None,
         };
         let leave = match fence.as_ref().map(|fence| fence.enter()).transpose() {
             Ok(leave) => leave,

@@ -2,17 +2,34 @@
 
 use std::time::Duration;
 
-use haul_protocol::{Code, DecodeError, ServerError};
+use haul_protocol::{Code, ServerError};
 use rustix::net::sockopt::set_socket_linger;
 
+use super::half::Broken;
 use super::sink::Sink;
-use super::{Connection, Dialect, HTTP_ANSWER, Step};
+use super::{Connection, Dialect, Step};
 use crate::refusal::Refusal;
 use crate::services::Services;
 
 impl Connection {
     /// The peer breaks the protocol: the stream is no frame any more, or a request may not come now.
-    pub(super) fn broken(&mut self, error: &ServerError, services: &Services) -> Step {
+    pub(super) fn broken(&mut self, broken: &Broken, services: &Services) -> Step {
+        let error = match broken {
+            Broken::Haul(error) => error,
+            Broken::Http(wrong) => {
+                if self.may_tell(services) {
+                    let (status, why) = (wrong.status.0, wrong.why);
+                    tracing::warn!(peer = self.peer, status, why, "malformed request of HTTP");
+                }
+                self.sink = Sink::Nothing;
+                self.rest = Vec::new();
+                if let Some(half) = self.half.http() {
+                    half.fail(*wrong);
+                }
+                self.say_last_word();
+                return Step::Again;
+            }
+        };
         match error {
             _ if !self.may_tell(services) => {}
             _ if self.transport.is_refused() => self.tell_plain(),
@@ -20,11 +37,6 @@ impl Connection {
                 tracing::warn!(peer = self.peer, %error, "request out of order");
             }
             error => tracing::warn!(peer = self.peer, %error, "malformed input"),
-        }
-        let is_http = matches!(error, ServerError::Decode(DecodeError::Http));
-        if is_http && matches!(self.dialect, Dialect::Unknown) {
-            self.half.end_with(HTTP_ANSWER);
-            return Step::Again;
         }
         // Nothing of a client that has to come in TLS is looked at, wrong or not.
         if self.transport.is_refused() {
@@ -88,7 +100,7 @@ impl Connection {
             && self.half.between_frames()
             && match &self.dialect {
                 Dialect::Haul(haul) => !services.uploads.has_open(&haul.client),
-                Dialect::Unknown | Dialect::Classic => true,
+                Dialect::Unknown | Dialect::Classic | Dialect::Http(_) => true,
             }
     }
 

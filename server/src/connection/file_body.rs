@@ -1,7 +1,10 @@
 //! A file that comes in one body: its limits, and how it is staged.
 
-use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, RequestId, limits};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use haul_protocol::{Attributes, Code, Digest, FileHasher, Mtime, Name, RequestId, limits};
+
+use super::http::stated::Checked;
 use super::turn::Turn;
 use crate::commit::notify::ReplyTo;
 use crate::refusal::Refusal;
@@ -16,6 +19,8 @@ pub(super) struct Incoming {
     pub(super) id: Option<RequestId>,
     pub(super) name: Name,
     pub(super) size: u64,
+    /// How a client of HTTP sends it.
+    pub(super) sent: Option<Box<Sent>>,
     /// The digest of the bytes; a classic client does not state it, and a bundle has one for all.
     pub(super) digest: Option<Digest>,
     /// The digest is wanted also if nobody states it.
@@ -28,6 +33,20 @@ pub(super) struct Incoming {
     /// Made when the first bytes come without the last ones.
     pub(super) stream: Option<Box<Stream>>,
 }
+
+/// How a client of HTTP sends a file.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// The digests that it has stated, and the bytes that have come.
+    pub(super) checked: Checked,
+    /// It may not replace anything.
+    pub(super) only_new: bool,
+    /// Nobody has told the size, which grows with the bytes.
+    pub(super) grows: bool,
+}
+
+/// An mtime that is so old is over, whatever ticks the clock of the file system has.
+const OVER: Duration = Duration::from_millis(2_100);
 
 /// Bytes for which a file has room before its body comes.
 const ADVANCE: u64 = 64 * 1024;
@@ -60,11 +79,37 @@ impl Incoming {
         // A header keeps no room from others before its body comes.
         room.used(room.left().saturating_sub(ADVANCE));
         let hashes = services.audit.is_some();
-        Ok(Self { id, name, size, digest, hashes, attributes, room, share, stream: None })
+        let (sent, stream) = (None, None);
+        Ok(Self { id, name, size, sent, digest, hashes, attributes, room, share, stream })
+    }
+
+    /// The same from a client of HTTP, which states no digest that the server could keep: the server makes it.
+    pub(super) fn of_http(self, sent: Sent) -> Self {
+        Self { sent: Some(Box::new(sent)), hashes: true, ..self }
+    }
+
+    /// Whether it may not replace anything, because its client has said so.
+    pub(super) fn is_only_new(&self) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.only_new)
+    }
+
+    /// The mtime of a file that a client of HTTP has sent, which can state none: a whole second, since `Last-Modified` has no
+    /// parts of one, and one that is over, since the digest is kept only with such an mtime.
+    fn mtime_of_http(&self) -> Option<Mtime> {
+        self.sent.as_ref()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let s = i64::try_from(now.saturating_sub(OVER).as_secs()).ok()?;
+        Some(Mtime { s, ns: 0 })
+    }
+
+    /// Whether nobody has told its size.
+    pub(super) fn grows(&self) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.grows)
     }
 
     /// All bytes are here.
     pub(super) fn verify(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.check_stated(bytes)?;
         if self.digest.is_some() { self.check(Digest::of(bytes)) } else { Ok(()) }
     }
 
@@ -72,6 +117,16 @@ impl Incoming {
     pub(super) fn note_digest(&mut self, bytes: &[u8]) {
         if self.hashes && self.digest.is_none() {
             self.digest = Some(Digest::of(bytes));
+        }
+    }
+
+    /// Whether the bytes that were appended, and these, are those that a client of HTTP has stated.
+    fn check_stated(&self, rest: &[u8]) -> Result<(), StoreError> {
+        match &self.sent {
+            Some(sent) if !sent.checked.holds_with(rest) => {
+                Err(StoreError::DigestMismatch { name: self.name.to_string() })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -88,8 +143,10 @@ impl Incoming {
     }
 
     /// All bytes are here at once.
-    pub(super) fn stage(&self, bytes: &[u8], turn: &Turn<'_>) -> Result<Staged, StoreError> {
+    pub(super) fn stage(&mut self, bytes: &[u8], turn: &Turn<'_>) -> Result<Staged, StoreError> {
         self.verify(bytes)?;
+        self.note_digest(bytes);
+        self.attributes.mtime = self.attributes.mtime.or_else(|| self.mtime_of_http());
         let (store, parents) = (&turn.services.store, &turn.base.parents);
         let staged = store.stage_whole(parents, &self.name, &self.attributes, bytes)?;
         if bytes.len() as u64 > limits::MAX_FETCHED_SIZE {
@@ -116,6 +173,15 @@ impl Incoming {
             })),
         };
         let next = bytes.len() as u64;
+        if let Some(sent) = &mut self.sent {
+            sent.checked.update(bytes);
+            if sent.grows {
+                self.size = stream.offset + next;
+                within(self.size, turn.services.tuning().limits.max_file)?;
+                let (parents, store) = (&turn.base.parents, &turn.services.store);
+                store.raise_share(parents, &self.name, &mut self.share, self.size)?;
+            }
+        }
         if self.room.left() < next {
             // A bounded advance, or as much again as has come, if so much is still to come.
             let ahead = (self.size - stream.offset).min(stream.offset.max(AHEAD));
@@ -135,6 +201,8 @@ impl Incoming {
 
     /// The last bytes were here.
     pub(super) fn staged(&mut self, stream: Stream) -> Result<Staged, StoreError> {
+        self.check_stated(&[])?;
+        self.attributes.mtime = self.attributes.mtime.or_else(|| self.mtime_of_http());
         if self.digest.is_some() || self.hashes {
             let actual = stream.hasher.finish();
             self.check(actual)?;

@@ -1,8 +1,8 @@
 //! Each connection tells how much it holds, for the account of memory and places (`runtime::account`).
 
-use super::Connection;
 use super::job::Job;
 use super::sink::Sink;
+use super::{Connection, Dialect};
 
 impl Connection {
     /// Bytes of memory that its peer has made it hold.
@@ -15,6 +15,7 @@ impl Connection {
             + self.transport.held_bytes()
             + self.rest.capacity()
             + self.sink.held_bytes()
+            + if let Dialect::Http(http) = &self.dialect { http.held_bytes() } else { 0 }
             + self.job.as_ref().map_or(0, Job::held_bytes)
     }
 

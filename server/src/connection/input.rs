@@ -2,11 +2,16 @@
 
 use haul_protocol::{Classic, Code, Refusal, ServerEvent, Time};
 
+use super::half::{Broken, Heard};
 use super::rights::only_reads;
 use super::sink::Sink;
 use super::timeouts::Pace;
 use super::turn::Turn;
 use super::{Connection, Dialect, Step};
+use crate::http::status::{Status, Wrong};
+
+/// A request of HTTP other than `PUT` has a body that goes on and on.
+const TOO_LONG: Wrong = Wrong::new(Status::TOO_LARGE, "such a request has no body");
 
 /// Letters of a command that the log shows.
 const SHOWN: usize = 100;
@@ -33,6 +38,7 @@ impl Connection {
                 || (between && self.job.is_some())
                 || (may_pause && turn.share.is_late(!self.fresh.is_empty()))
                 || self.half.is_full()
+                || self.half.is_answering()
                 || self.must_wait(turn.services);
             // The end of a body needs no bytes, so nothing would bring it later.
             let ends = self.half.body_left() == Some(0) && !self.holds_body_up();
@@ -53,16 +59,31 @@ impl Connection {
             let given = piece.len();
             let event = self.half.receive(&mut piece, Time::from_millis(now));
             *input = &input[given - piece.len()..];
+            let is_new = matches!(self.dialect, Dialect::Unknown);
+            if is_new && self.half.is_http() && !self.begins_http(turn.services) {
+                break;
+            }
             match event {
-                Ok(Some(ServerEvent::Body(bytes))) => self.body(bytes, turn),
-                Ok(Some(ServerEvent::End)) => {
+                Ok(Some(Heard::Body(bytes))) if self.skips_too_much(bytes.len()) => {
+                    broken = Some(Broken::Http(TOO_LONG));
+                    break;
+                }
+                Ok(Some(Heard::Body(bytes))) => self.body(bytes, turn),
+                Ok(Some(Heard::End)) => {
                     self.settled = now;
                     self.pace = Pace::begin(now);
                     if self.has_root(turn) {
                         self.body_end(turn);
+                        self.http_end(turn);
                     }
                 }
-                Ok(Some(header)) => {
+                Ok(Some(Heard::Head(id, head))) => {
+                    self.pace = Pace::begin(now);
+                    if self.has_root(turn) {
+                        self.http_head(id, head, turn);
+                    }
+                }
+                Ok(Some(Heard::Header(header))) => {
                     self.pace = Pace::begin(now);
                     self.header(header, turn);
                 }

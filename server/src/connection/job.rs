@@ -10,6 +10,9 @@ use super::bundle::Bundle;
 use super::compare::Check;
 use super::fetch::Fetch;
 use super::get::Get;
+use super::http::asked::{Asked, Waiting};
+use super::http::directory::Directory;
+use super::http::file::Sending;
 use crate::accounts::ClientId;
 use crate::services::fence::Fence;
 use crate::services::places::Place;
@@ -41,6 +44,12 @@ pub(super) enum Job {
     Greet(Box<Greeting>),
     /// The version before of a directory comes back once changes of others there are over, which wakes the connection.
     Rollback(RequestId, Box<Rollback>, Closed),
+    /// Other connections have all seats, and a request of HTTP waits for one.
+    Seat(Box<Waiting>),
+    /// A file is read for a client of HTTP.
+    Send(Box<Sending>),
+    /// A directory is listed for a client of HTTP.
+    Directory(Box<Directory>),
 }
 
 /// The stages before a `hello` is answered.
@@ -85,6 +94,8 @@ pub(super) enum Deep {
     Request(Request),
     /// A classic put of so many bytes.
     Classic(u64),
+    /// A request of HTTP.
+    Http(Box<Asked>),
 }
 
 /// The answer to a `list`, as far as it is.
@@ -112,8 +123,14 @@ impl Job {
             Self::Question(_) => pending > 0,
             Self::Greet(greeting) => !greeting.is_over(),
             Self::Rollback(.., closed) => !closed.is_over(),
+            Self::Seat(waiting) => !waiting.seat.is_taken(),
             _ => false,
         }
+    }
+
+    /// Whether it goes on only when the peer has taken all earlier answers.
+    pub(super) fn waits_for_reader(&self) -> bool {
+        matches!(self, Self::Get(_) | Self::Send(_) | Self::Directory(_))
     }
 
     /// Whether it has a file or directory open.
@@ -126,7 +143,9 @@ impl Job {
             Self::Fetch(_) => false,
             // An upload has its files from an account of its own.
             Self::Bundle(..) | Self::Parents(..) | Self::Question(_) | Self::Open(..) => false,
-            Self::Greet(_) | Self::Rollback(..) => false,
+            Self::Greet(_) | Self::Rollback(..) | Self::Seat(_) => false,
+            Self::Send(_) => true,
+            Self::Directory(directory) => directory.has_place(),
         }
     }
 
@@ -143,6 +162,9 @@ impl Job {
                 limits::MAX_HEADER_LEN / 4
             }
             Self::Open(_, opening) => opening.held_bytes(),
+            Self::Seat(waiting) => waiting.held_bytes(),
+            Self::Send(_) => 0,
+            Self::Directory(directory) => directory.held_bytes(),
         }
     }
 }

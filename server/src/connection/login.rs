@@ -172,14 +172,15 @@ impl Connection {
     pub(super) fn lost_account(&self, services: &Services) -> Option<Refusal> {
         match (&self.login, &self.dialect) {
             (Some(login), _) => login.is_over().then(login_has_ended),
-            (None, Dialect::Unknown) => None,
+            // Each request of HTTP is asked for its own.
+            (None, Dialect::Unknown | Dialect::Http(_)) => None,
             (None, _) => self.needs_account(services).then(without_account),
         }
     }
 }
 
 /// One answer for an unknown account, a wrong secret, an account or token that has ended or was removed.
-fn unknown_token() -> Refusal {
+pub(super) fn unknown_token() -> Refusal {
     Refusal::new(Code::Unauthorized, "no account has this token")
 }
 
@@ -190,6 +191,6 @@ fn login_has_ended() -> Refusal {
     Refusal::new(Code::Unauthorized, message)
 }
 
-fn without_account() -> Refusal {
+pub(super) fn without_account() -> Refusal {
     Refusal::new(Code::Unauthorized, "this server asks for an account: haul login")
 }

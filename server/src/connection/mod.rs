@@ -6,7 +6,7 @@
 //!
 //! The path of one request: a worker runs the connection (`step`), reads (`socket`), decodes (`input`), finds the sink of the
 //! request's body (`dispatch`, `sink`), has the store carry the request out (`file_body`, `bundle`, `compare`, or `work` for
-//! requests that take more than one turn), and answers (`answers`). A `hello` goes by `greet` and `login`. A connection ends
+//! requests that take more than one turn), and answers (`answers`). Requests of HTTP go by `http`. A `hello` goes by `greet` and `login`. A connection ends
 //! by `close`; `timeouts` says when its peer is late, and `way` when it makes way for others.
 
 mod answers;
@@ -19,7 +19,9 @@ mod fetch;
 mod file_body;
 mod get;
 mod greet;
+mod half;
 mod held;
+mod http;
 mod input;
 mod job;
 mod login;
@@ -37,7 +39,7 @@ mod work;
 
 use std::sync::Arc;
 
-use haul_protocol::{RequestId, ServerConnection, Time};
+use haul_protocol::{RequestId, Time};
 use rustix::fd::OwnedFd;
 
 use crate::accounts::{ClientId, Login, Origin, Scope, View};
@@ -52,6 +54,8 @@ use crate::services::fence::Fence;
 use crate::services::seats::Seat;
 use crate::store::Version;
 use audited::Teller;
+use half::Half;
+use http::Http;
 use job::Job;
 use sending::Sending;
 use sink::Sink;
@@ -68,11 +72,6 @@ const LITTLE: usize = 16 * 1024;
 
 /// Lines of the log about requests of one connection.
 const MOST_LOGGED: u32 = 100;
-
-/// The answer to a peer that speaks HTTP.
-const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
-    Content-Type: text/plain\r\n\r\nThis is hauld, which speaks no HTTP. \
-    Upload with: haul put FILE HOST:PORT\n";
 
 /// One connection.
 #[derive(Debug)]
@@ -91,7 +90,7 @@ pub(crate) struct Connection {
     /// Whether anything may be changed here.
     may_change: bool,
     /// The protocol's half of it, without I/O.
-    half: ServerConnection,
+    half: Half,
     dialect: Dialect,
     /// The account, if the server has accounts.
     login: Option<Arc<Login>>,
@@ -156,6 +155,7 @@ enum Dialect {
     /// Never written to.
     Classic,
     Haul(Haul),
+    Http(Box<Http>),
 }
 
 /// The facts that a `hello` has stated.
@@ -182,7 +182,7 @@ impl Connection {
             socket,
             transport: Transport::new(accepts),
             id,
-            half: ServerConnection::new(&services.tuning().limits, Time::from_millis(now)),
+            half: Half::new(&services.tuning().limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
             login: None,
             seat: None,
@@ -234,7 +234,7 @@ impl Connection {
     fn version(&self) -> Option<&Arc<Version>> {
         match &self.dialect {
             Dialect::Haul(haul) => haul.version.as_ref(),
-            Dialect::Unknown | Dialect::Classic => None,
+            Dialect::Unknown | Dialect::Classic | Dialect::Http(_) => None,
         }
     }
 

@@ -111,7 +111,9 @@ impl Connection {
         let result = match &mut self.sink {
             Sink::Nothing | Sink::Held { .. } => return,
             // Wholly in the buffer: verified before anything is written, and done.
-            Sink::File(file) if file.stream.is_none() && file.size == bytes.len() as u64 => {
+            Sink::File(file)
+                if file.stream.is_none() && file.size == bytes.len() as u64 && !file.grows() =>
+            {
                 if let Sink::File(file) = std::mem::replace(&mut self.sink, Sink::Nothing) {
                     self.whole_file(file, bytes, turn);
                 }

@@ -83,9 +83,6 @@ impl Connection {
             self.publish_fresh(turn);
         }
         let staged = file.stage(bytes, turn);
-        if staged.is_ok() {
-            file.note_digest(bytes);
-        }
         self.file_staged(file, staged, turn);
     }
 
@@ -111,8 +108,10 @@ impl Connection {
                 _ => self.publish_fresh(turn),
             }
         }
+        let only_new = file.is_only_new();
         staged.keep_room(&file.name, file.room, file.share);
         let change = Change::File { staged, name: file.name };
+        let change = if only_new { change.of_new_only() } else { change };
         self.submit_with(reply_to, change, None, event.into_iter().collect(), turn);
     }
 

@@ -42,6 +42,7 @@ impl Connection {
             return Next::Close;
         }
         self.enter_view(turn);
+        self.tell_second();
         let next = loop {
             match self.step(turn) {
                 Step::Again => {}
@@ -141,6 +142,15 @@ impl Connection {
             self.held_up = true;
             return Step::Wait(answers);
         }
+        if self.half.is_answering() {
+            if self.pending == 0 {
+                // A whole request that nobody works on has an answer, or this server has a bug.
+                tracing::error!(peer = self.peer, "a request was not answered");
+                return Step::Close;
+            }
+            self.held_up = true;
+            return Step::Wait(answers);
+        }
         if !self.rest.is_empty() {
             if self.is_over(turn) {
                 return Step::Wait(Interest::WRITE);
@@ -176,7 +186,7 @@ impl Connection {
             return Step::Wait(answers);
         }
         // A part is read when the peer has taken all before it, so that a connection holds one at most.
-        let is_get = matches!(self.job, Some(Job::Get(_)));
+        let is_get = self.job.as_ref().is_some_and(Job::waits_for_reader);
         if is_get && !self.half.is_said() {
             return Step::Wait(Interest::WRITE);
         }

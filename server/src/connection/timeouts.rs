@@ -84,7 +84,11 @@ impl Connection {
 
     /// Since when the client has waited for a seat.
     fn seat_awaited_since(&self) -> Option<u64> {
-        let Some(Job::Greet(greeting)) = &self.job else { return None };
+        let greeting = match &self.job {
+            Some(Job::Greet(greeting)) => greeting,
+            Some(Job::Seat(waiting)) => return Some(waiting.since),
+            _ => return None,
+        };
         match &**greeting {
             Greeting::Seat { since, .. } => Some(*since),
             Greeting::Closing(..) | Greeting::Fenced(..) => None,

@@ -24,7 +24,13 @@ pub(crate) enum Way {
 impl Connection {
     /// Since when it has been at the door; `None`: the server works for its peer.
     pub(crate) fn at_door(&self) -> Option<u64> {
-        let is_new = matches!(self.dialect, Dialect::Unknown) && self.job.is_none();
+        let is_unknown = match &self.dialect {
+            Dialect::Unknown => true,
+            // Nobody has shown that they may ask.
+            Dialect::Http(http) => !http.has_come_in,
+            Dialect::Classic | Dialect::Haul(_) => false,
+        };
+        let is_new = is_unknown && self.job.is_none();
         self.ended.or(is_new.then_some(self.accepted))
     }
 

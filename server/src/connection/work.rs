@@ -42,6 +42,13 @@ impl Connection {
                 let change = Change::Rollback { wanted, closed: Some(closed) };
                 self.submit(reply_to, change, None, turn);
             }
+            Some(Job::Seat(waiting)) => self.http_has_seat(*waiting, turn),
+            Some(Job::Send(sending)) => {
+                self.job = self.go_on_sending(sending, turn).map(Job::Send);
+            }
+            Some(Job::Directory(directory)) => {
+                self.job = self.go_on_with_directory(directory, turn).map(Job::Directory);
+            }
             None => {}
         }
         self.worked = turn.services.now();
@@ -50,7 +57,7 @@ impl Connection {
 
     /// Whether a body that comes now has to wait for the request that takes more than one turn.
     pub(super) fn holds_body_up(&self) -> bool {
-        matches!(self.job, Some(Job::Parents(..) | Job::Question(_)))
+        matches!(self.job, Some(Job::Parents(..) | Job::Question(_) | Job::Seat(_)))
     }
 
     /// Makes the directories above a deep name, as many as the turn allows, and carries the request out if all are there.
@@ -64,8 +71,10 @@ impl Connection {
         match (made, deep) {
             (Ok(true), Deep::Request(request)) => self.carry_out(request, turn),
             (Ok(true), Deep::Classic(size)) => self.classic_put(name, size, turn),
+            (Ok(true), Deep::Http(asked)) => self.http_carry_out(asked, name, turn),
             (Ok(false), deep) => self.job = Some(Job::Parents(Box::new(deep), name)),
             (Err(refusal), Deep::Request(request)) => self.refuse(request.id, refusal),
+            (Err(refusal), Deep::Http(asked)) => self.refuse(asked.id, refusal),
             (Err(refusal), Deep::Classic(_)) => {
                 if self.may_log() {
                     tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
@@ -106,7 +115,7 @@ impl Connection {
         }
         let fence = match &self.dialect {
             Dialect::Haul(haul) => Some(haul.fence.enter()?),
-            Dialect::Unknown | Dialect::Classic => None,
+            Dialect::Unknown | Dialect::Classic | Dialect::Http(_) => None,
         };
         let made = store.make_parents(parents, name, &is_over);
         drop(fence);

@@ -68,7 +68,7 @@ mod tests {
         let name = || Name::parse(b"a").unwrap();
         let attributes = Attributes::default();
         let put = Op::Put { name: name(), size: 0, digest: Digest([0; 32]), attributes };
-        let get = Op::Get { name: name(), offset: 0, part_size: 1, state: None };
+        let get = Op::Get { name: name(), offset: 0, part_size: 1, state: None, whole: false };
         let list = Op::List { name: None, after: None };
         for (method, of_directory, op) in [
             (Method::Get, false, &get),

@@ -6,8 +6,6 @@
 //! each: a target, a `Host`, a range, a digest, or write one: a head, a page. Knows names, codes and rights of the protocol,
 //! and nothing of the store or of connections.
 
-#![expect(dead_code, reason = "connections do not speak it yet")]
-
 pub(crate) mod chunks;
 pub(crate) mod credentials;
 pub(crate) mod digests;

@@ -60,7 +60,7 @@ fn put(fields: &str, body: &str) -> String {
     format!("PUT /a HTTP/1.1\r\nHost: h\r\n{fields}\r\n{body}")
 }
 
-/// Each request that must be refused (HTTP.md), by name.
+/// Each request that must be refused, by name.
 fn smuggled() -> Vec<(&'static str, String)> {
     let get = |fields: &str| format!("GET /a HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
     let chunked = |body: &str| put("Transfer-Encoding: chunked\r\n", body);

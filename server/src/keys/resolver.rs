@@ -52,6 +52,8 @@ pub(super) fn config(current: Arc<Current>) -> Result<Arc<ServerConfig>, Error> 
         .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()
         .with_cert_resolver(current);
+    // A browser asks for it; a haul client asks for nothing.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ignore_client_order = false;
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;

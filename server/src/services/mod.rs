@@ -19,6 +19,7 @@ use haul_protocol::Durability;
 use crate::accounts::{Account, Accounts, View};
 use crate::audit::Audit;
 use crate::commit::committer::Committer;
+use crate::http::host::Hosts;
 use crate::keys::Keys;
 use crate::locks::{Mutex, Rank};
 use crate::store::{Limits, Store};
@@ -57,6 +58,8 @@ pub(crate) struct Services {
     /// The server's key, if it takes TLS.
     pub(crate) keys: Option<Keys>,
     tuned: Tuned,
+    /// The names by which clients of HTTP may call the server.
+    pub(crate) hosts: Hosts,
     pub(crate) clock: Clock,
     pub(crate) lines: Lines,
 }
@@ -70,6 +73,7 @@ pub(crate) struct Settings {
     pub(crate) audit: Option<Audit>,
     pub(crate) keys: Option<Keys>,
     pub(crate) tuning: Tuning,
+    pub(crate) hosts: Hosts,
     /// Files whose bytes may have come in part.
     pub(crate) places: usize,
     /// Connections that are served at once.
@@ -88,6 +92,7 @@ impl Services {
             audit,
             keys,
             tuning,
+            hosts,
             places,
             connections,
             door,
@@ -113,6 +118,7 @@ impl Services {
             places: Places::new(places),
             keys,
             tuned: Tuned::new(tuning),
+            hosts,
             clock: Clock::default(),
             lines: Lines::default(),
         }

@@ -245,6 +245,26 @@ impl Store {
         })
     }
 
+    /// The kind of the entry of this name; `None`: there is none, or no directory above it.
+    pub(crate) fn kind(
+        &self,
+        parents: &Parents,
+        name: &Name,
+    ) -> Result<Option<EntryKind>, StoreError> {
+        let parent = match parents.find(name.split().0) {
+            Ok(parent) => parent,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG) => {
+                return Ok(None);
+            }
+            Err(errno) => return Err(StoreError::new("look at", name, errno)),
+        };
+        let Some(found) = look(&self.rights, &parent, name)? else { return Ok(None) };
+        match self.check_spelling(parents, name) {
+            Err(StoreError::OtherSpelling { .. }) => Ok(None),
+            checked => checked.map(|()| Some(found.kind)),
+        }
+    }
+
     fn compare_rest(&self, parents: &Parents, found: &Found, wanted: &Entry) -> Verdict {
         if let Some(wanted) = wanted.mtime
             && found.mtime != Some(wanted)

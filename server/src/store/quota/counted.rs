@@ -83,6 +83,22 @@ impl Store {
         Ok(Some(share))
     }
 
+    /// The same for a file whose size nobody has told, and which has grown to so many bytes: or stays as it is.
+    pub(crate) fn raise_share(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        share: &mut Option<Share>,
+        size: u64,
+    ) -> Result<(), StoreError> {
+        let usages = parents.counting().usages(name.as_bytes());
+        if usages.is_empty() {
+            return Ok(());
+        }
+        let share = share.get_or_insert_default();
+        share.raise(&usages, Amount::file(size), self.replaced(parents, name))
+    }
+
     /// Does something after which a name has an entry of this amount, or none. Refuses that if it would pass a quota: the
     /// share that was reserved may be too small by now.
     pub(in crate::store) fn counted<T>(

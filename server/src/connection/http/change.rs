@@ -1,0 +1,229 @@
+//! Requests of HTTP that change something: the same changes as those of the haul dialect, by the same way.
+
+use haul_protocol::{Attributes, EntryKind, Name, RequestId, Right, Rights};
+
+use super::asked::{Asked, Refused};
+use super::stated::Checked;
+use crate::commit::notify::ReplyTo;
+use crate::connection::Connection;
+use crate::connection::file_body::{Incoming, Sent};
+use crate::connection::job::Deep;
+use crate::connection::sink::Sink;
+use crate::connection::turn::Turn;
+use crate::http::digests;
+use crate::http::head::{Field, Framing, Head};
+use crate::http::method::Method;
+use crate::http::status::{Status, Wrong};
+use crate::http::target::Target;
+use crate::store::{Change, DEEP, Replaces};
+
+impl Connection {
+    /// A file begins. If it may not come, that is told before its first byte.
+    pub(super) fn http_put(&mut self, asked: Box<Asked>, turn: &mut Turn<'_>) {
+        let id = asked.id;
+        let named = named(&asked).and_then(|name| Ok(turn.base.view.inward(name)?));
+        match named {
+            Ok(name) if name.depth() > DEEP => self.prepare(Deep::Http(asked), name, turn),
+            Ok(name) => self.http_carry_out(asked, name, turn),
+            Err(refused) => self.refuse_http(id, refused),
+        }
+    }
+
+    /// The directories above the name of a `PUT` or `MKCOL` are there, if it is deep.
+    pub(in crate::connection) fn http_carry_out(
+        &mut self,
+        asked: Box<Asked>,
+        name: Name,
+        turn: &mut Turn<'_>,
+    ) {
+        let id = asked.id;
+        turn.services.store.refresh(&turn.base.parents);
+        let done = match asked.head.framing {
+            _ if asked.head.method == Method::Mkcol => self.http_make_directory(id, name, turn),
+            framing => self.http_file(&asked, name, framing, turn),
+        };
+        if let Err(refused) = done {
+            self.refuse_http(id, refused);
+        }
+    }
+
+    fn http_file(
+        &mut self,
+        asked: &Asked,
+        name: Name,
+        framing: Framing,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refused> {
+        let (services, parents) = (turn.services, &turn.base.parents);
+        let stands = services.store.kind(parents, &name)?;
+        if matches!(stands, Some(EntryKind::Directory)) {
+            return Err(Wrong::new(Status::CONFLICT, "a directory has that name").into());
+        }
+        let only_new = only_new(&asked.head)?;
+        if only_new {
+            self.may(learning())?;
+        }
+        if only_new && stands.is_some() {
+            return Err(Wrong::new(Status::PRECONDITION, "an entry has that name").into());
+        }
+        let checked = Checked::begin(digests::stated(&asked.head)?);
+        let size = if let Framing::Length(len) = framing { len } else { 0 };
+        let what = (Some(asked.id), name, size);
+        let file = Incoming::admit((services, parents), what, None, Attributes::default())?;
+        let success = self.success(stands.is_some());
+        self.sink = Sink::File(file.of_http(Sent {
+            checked,
+            only_new,
+            grows: framing == Framing::Chunked,
+        }));
+        if let Some(half) = self.half.http() {
+            half.will_be(success);
+            half.go_on();
+        }
+        Ok(())
+    }
+
+    /// An entry goes: a file, a symlink, or a directory with nothing in it.
+    pub(super) fn http_delete(&mut self, asked: &Asked, turn: &Turn<'_>) -> Result<(), Refused> {
+        unconditional(&asked.head)?;
+        let name = turn.base.view.inward(asked.name()?)?;
+        let stands = turn.services.store.kind(&turn.base.parents, &name)?.is_some();
+        if !stands && self.may_learn() {
+            return Err(Wrong::new(Status::NOT_FOUND, "no entry has that name").into());
+        }
+        self.http_submit(asked.id, Status::NO_CONTENT, Change::Remove { name }, turn);
+        Ok(())
+    }
+
+    /// A directory, and those above it that are missing: as of every request that makes an entry.
+    pub(super) fn http_mkcol(&mut self, asked: Asked, turn: &mut Turn<'_>) -> Result<(), Refused> {
+        if asked.head.framing != Framing::Length(0) {
+            return Err(Wrong::new(Status::MEDIA, "a directory is made without a body").into());
+        }
+        let name = turn.base.view.inward(asked.name()?)?;
+        if name.depth() > DEEP {
+            self.prepare(Deep::Http(Box::new(asked)), name, turn);
+            return Ok(());
+        }
+        self.http_make_directory(asked.id, name, turn)
+    }
+
+    fn http_make_directory(
+        &mut self,
+        id: RequestId,
+        name: Name,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refused> {
+        let stands = turn.services.store.kind(&turn.base.parents, &name)?.is_some();
+        if stands && self.may_learn() {
+            return Err(Wrong::new(Status::METHOD, "an entry has that name").into());
+        }
+        let (mode, replace, replaces) = (None, false, Replaces::Nothing);
+        let change = Change::Directory { name, mode, replace, replaces };
+        self.http_submit(id, Status::CREATED, change, turn);
+        Ok(())
+    }
+
+    /// An entry gets another name.
+    pub(super) fn http_move(&mut self, asked: Asked, turn: &mut Turn<'_>) -> Result<(), Refused> {
+        unconditional(&asked.head)?;
+        let destination = asked.head.field(Field::Destination);
+        let destination = destination.ok_or(Wrong::bad("no Destination"))?;
+        let target = Target::parse(destination)?;
+        let host = asked.head.field(Field::Host).unwrap_or_default();
+        if target.authority.as_ref().is_some_and(|there| !there.eq_ignore_ascii_case(host)) {
+            return Err(Wrong::bad("the Destination is another server").into());
+        }
+        let replace = match asked.head.field(Field::Overwrite) {
+            None => true,
+            Some(word) if word.eq_ignore_ascii_case("T") => true,
+            Some(word) if word.eq_ignore_ascii_case("F") => false,
+            Some(_) => return Err(Wrong::bad("Overwrite is T or F").into()),
+        };
+        let to = target.name.ok_or(Wrong::new(Status::FORBIDDEN, "the root itself stays"))?;
+        let name = turn.base.view.inward(asked.name()?)?;
+        let to = turn.base.view.inward(to)?;
+        if to.depth() > DEEP {
+            return Err(Wrong::bad("the Destination is too deep for HTTP").into());
+        }
+        let (store, parents) = (&turn.services.store, &turn.base.parents);
+        if store.kind(parents, &name)?.is_none() {
+            return Err(Wrong::new(Status::NOT_FOUND, "no entry has that name").into());
+        }
+        let stands = store.kind(parents, &to)?.is_some();
+        if stands && !replace {
+            return Err(Wrong::new(Status::PRECONDITION, "an entry has the new name").into());
+        }
+        let success = self.success(stands);
+        let replaces = Replaces::Anything;
+        self.http_submit(asked.id, success, Change::Rename { name, to, replace, replaces }, turn);
+        Ok(())
+    }
+
+    /// The status of a change that makes an entry where one stands, or not.
+    fn success(&self, stands: bool) -> Status {
+        if stands && self.may_learn() { Status::NO_CONTENT } else { Status::CREATED }
+    }
+
+    /// Whether the account may learn which entries are there. Otherwise an answer tells nothing of it that the answers of the
+    /// haul dialect don't tell.
+    fn may_learn(&self) -> bool {
+        self.may(learning()).is_ok()
+    }
+
+    fn http_submit(&mut self, id: RequestId, success: Status, change: Change, turn: &Turn<'_>) {
+        if let Some(half) = self.half.http() {
+            half.will_be(success);
+        }
+        self.submit(ReplyTo::Ack(id), change, None, turn);
+    }
+}
+
+/// The right to learn which entries are there.
+fn learning() -> Rights {
+    [Right::List].into_iter().collect()
+}
+
+/// The name of a file that is to come.
+fn named(asked: &Asked) -> Result<Name, Refused> {
+    if asked.target.is_directory {
+        let why = "a file's address ends without a slash; MKCOL makes a directory";
+        return Err(Wrong::new(Status::CONFLICT, why).into());
+    }
+    let head = &asked.head;
+    let coding = head.field(Field::ContentEncoding);
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Wrong::new(Status::MEDIA, "files are stored as they come, not decoded").into());
+    }
+    if head.field(Field::ContentRange).is_some() {
+        return Err(Wrong::bad("a part of a file can't be put").into());
+    }
+    Ok(asked.name()?)
+}
+
+/// Whether a file is only to come where no entry is.
+fn only_new(head: &Head) -> Result<bool, Wrong> {
+    match head.field(Field::IfNoneMatch) {
+        Some("*") => {
+            unconditional_but(head, Field::IfNoneMatch)?;
+            Ok(true)
+        }
+        _ => unconditional(head).map(|()| false),
+    }
+}
+
+/// A change on a condition that the store can't keep while others change the same entry is not carried out at all.
+fn unconditional(head: &Head) -> Result<(), Wrong> {
+    unconditional_but(head, Field::Range)
+}
+
+fn unconditional_but(head: &Head, kept: Field) -> Result<(), Wrong> {
+    let conditions = [Field::IfMatch, Field::IfNoneMatch, Field::IfUnmodifiedSince];
+    match conditions.iter().any(|field| *field != kept && head.field(*field).is_some()) {
+        true => Err(Wrong::new(
+            Status::NOT_IMPLEMENTED,
+            "of conditions of a change, only If-None-Match: * of PUT is served",
+        )),
+        false => Ok(()),
+    }
+}

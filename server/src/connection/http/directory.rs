@@ -1,0 +1,171 @@
+//! A directory for a client of HTTP, as a page or as JSON: some entries whenever the client has taken all before them.
+
+use haul_protocol::{Code, Name, RequestId};
+
+use super::asked::{Asked, Refused};
+use crate::accounts::{ClientId, View};
+use crate::connection::Connection;
+use crate::connection::turn::Turn;
+use crate::http::method::Method;
+use crate::http::page;
+use crate::http::response::{Length, Response};
+use crate::http::status::Status;
+use crate::refusal::Refusal;
+use crate::services::places::Place;
+use crate::store::{Enough, Listed, Listing};
+
+/// Bytes of entries that are written at once; one more entry always fits.
+const AT_ONCE: usize = 64 * 1024;
+
+/// A directory on its way to the client.
+#[derive(Debug)]
+pub(in crate::connection) struct Directory {
+    id: RequestId,
+    client: ClientId,
+    /// The directory in the store; `None`: its root.
+    name: Option<Name>,
+    /// As the client sees it; empty is the root.
+    seen: Vec<u8>,
+    form: Form,
+    is_head: bool,
+    listing: Listing,
+    /// The last entry that was looked at, in the store.
+    last: Option<Name>,
+    /// Entries that are not written yet.
+    text: String,
+    has_begun: bool,
+    has_entry: bool,
+    /// For the open directory, once it is open for more than a turn.
+    place: Option<Place>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Page,
+    Json,
+}
+
+impl Directory {
+    /// Before its first entry.
+    pub(super) fn begin(client: ClientId, asked: &Asked, view: &View) -> Result<Self, Refused> {
+        let seen = asked.target.name.as_ref().map_or(Vec::new(), |name| name.as_bytes().to_vec());
+        let name = view.directory(asked.target.name.clone())?;
+        let form = if asked.target.asks_for("json") { Form::Json } else { Form::Page };
+        Ok(Self {
+            id: asked.id,
+            listing: Listing::new(&client, name.clone(), None),
+            client,
+            name,
+            seen,
+            form,
+            is_head: asked.head.method == Method::Head,
+            last: None,
+            text: String::new(),
+            has_begun: false,
+            has_entry: false,
+            place: None,
+        })
+    }
+
+    /// Bytes of memory that it takes.
+    pub(in crate::connection) fn held_bytes(&self) -> usize {
+        self.text.capacity() + self.listing.held_bytes() + self.seen.len()
+    }
+
+    pub(in crate::connection) fn has_place(&self) -> bool {
+        self.place.is_some()
+    }
+
+    fn head(&self) -> Response {
+        let response = Response::new(Status::OK);
+        match self.form {
+            Form::Json => response.with("Content-Type", "application/json"),
+            Form::Page => response
+                .with("Content-Type", "text/html; charset=utf-8")
+                .with("Content-Security-Policy", page::policy()),
+        }
+    }
+
+    /// Looks at some entries.
+    fn advance(&mut self, turn: &Turn<'_>) -> Result<Listed, Refusal> {
+        let share = turn.share;
+        let is_over = || share.is_over(false);
+        let view = &turn.base.view;
+        let Self { listing, last, text, has_entry, form, .. } = self;
+        let listed =
+            listing.advance(&turn.services.store, &turn.base.parents, &is_over, |entry| {
+                *last = Some(entry.name.clone());
+                let write = |entry: &haul_protocol::Entry| -> Result<(), std::convert::Infallible> {
+                    match form {
+                        Form::Page => page::row(entry, text),
+                        Form::Json => page::json(entry, !*has_entry, text),
+                    }
+                    *has_entry = true;
+                    Ok(())
+                };
+                let Ok(()) = view.shown(entry, write);
+                if text.len() >= AT_ONCE { Enough::Yes } else { Enough::No }
+            })?;
+        let is_open = self.listing.is_reading();
+        self.place = match (listed, is_open) {
+            (Listed::NotYet, true) => self.place.take().or_else(|| turn.place()),
+            _ => None,
+        };
+        match listed == Listed::NotYet && is_open && self.place.is_none() {
+            true => Err(Refusal::new(Code::Busy, "too many files are open at once")),
+            false => Ok(listed),
+        }
+    }
+}
+
+impl Connection {
+    /// Looks at some entries and writes them; returns it if it is to go on.
+    pub(in crate::connection) fn go_on_with_directory(
+        &mut self,
+        mut directory: Box<Directory>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Box<Directory>> {
+        let listed = directory.advance(turn);
+        let half = self.half.http()?;
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(refusal) if directory.has_begun => {
+                half.break_off();
+                self.tell_refusal(&refusal);
+                return None;
+            }
+            Err(refusal) => {
+                self.refuse(directory.id, refusal);
+                return None;
+            }
+        };
+        if !std::mem::replace(&mut directory.has_begun, true) {
+            half.begin(&directory.head(), Length::Unknown);
+            if directory.is_head {
+                return None;
+            }
+            let begin = match directory.form {
+                Form::Json => page::JSON_BEGIN.to_owned(),
+                Form::Page => page::begin(&directory.seen),
+            };
+            half.append(begin.as_bytes());
+        }
+        if directory.text.len() >= AT_ONCE || listed != Listed::NotYet {
+            half.append(std::mem::take(&mut directory.text).as_bytes());
+        }
+        match listed {
+            Listed::NotYet => Some(directory),
+            Listed::Over { more: true } => {
+                let (name, after) = (directory.name.clone(), directory.last.as_ref());
+                directory.listing = Listing::new(&directory.client, name, after);
+                Some(directory)
+            }
+            Listed::Over { more: false } => {
+                let end = if directory.form == Form::Json { page::JSON_END } else { page::END };
+                half.append(end.as_bytes());
+                half.finish();
+                None
+            }
+        }
+    }
+}

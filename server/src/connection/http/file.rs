@@ -1,0 +1,139 @@
+//! A file for a client of HTTP: read a little whenever the client has taken all that was read before.
+
+use haul_protocol::{Code, EntryKind, Name};
+
+use super::asked::{Asked, Refused};
+use crate::connection::Connection;
+use crate::connection::turn::Turn;
+use crate::http::head::Field;
+use crate::http::media::Media;
+use crate::http::method::Method;
+use crate::http::range::{Wanted, wanted};
+use crate::http::response::{Length, Response};
+use crate::http::status::{Status, Wrong};
+use crate::http::target::encode;
+use crate::http::validators::{Condition, Validators, date};
+use crate::refusal::Refusal;
+use crate::services::places::Place;
+use crate::store::Readable;
+
+/// A file on its way to the client.
+#[derive(Debug)]
+pub(in crate::connection) struct Sending {
+    file: Readable,
+    /// The offset of the next byte.
+    at: u64,
+    end: u64,
+    _place: Place,
+}
+
+impl Connection {
+    /// Begins the answer to a question for a file; returns the file if its bytes are to follow.
+    pub(super) fn begin_file(
+        &mut self,
+        name: &Name,
+        asked: &Asked,
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<Box<Sending>>, Refused> {
+        let head = &asked.head;
+        let inward = turn.base.view.inward(name.clone())?;
+        let (store, parents) = (&turn.services.store, &turn.base.parents);
+        match store.kind(parents, &inward)? {
+            None => return Err(Wrong::new(Status::NOT_FOUND, "no entry has that name").into()),
+            Some(EntryKind::Directory) => {
+                // Links in its page lead below it only if its address ends with a slash.
+                let mut there = String::from("/");
+                encode(name.as_bytes(), &mut there);
+                there.push('/');
+                if !asked.target.query.is_empty() {
+                    there.push('?');
+                    there.push_str(&asked.target.query);
+                }
+                let response = Response::new(Status::MOVED).with("Location", there);
+                self.begin_answer(&response, Length::Known(0));
+                return Ok(None);
+            }
+            Some(_) => {}
+        }
+        let busy = || Refusal::new(Code::Busy, "too many files are open at once");
+        let place = turn.place().ok_or_else(busy)?;
+        let file = store.open_for_client(parents, &inward)?;
+        let modified = file.attributes().mtime.map(|mtime| mtime.s);
+        let validators = Validators::new(file.kept_digest(store), file.state(), modified);
+        let marked = |status| {
+            let response = Response::new(status).with("ETag", &*validators.etag);
+            match validators.modified.and_then(date) {
+                Some(date) => response.with("Last-Modified", date),
+                None => response,
+            }
+        };
+        match validators.of_get(head) {
+            Condition::Holds => {}
+            Condition::NotModified => {
+                self.begin_answer(&marked(Status::NOT_MODIFIED), Length::Absent);
+                return Ok(None);
+            }
+            Condition::Fails => {
+                let why = "the file is not as the condition has it";
+                return Err(Wrong::new(Status::PRECONDITION, why).into());
+            }
+        }
+        let size = file.size();
+        let range = head.field(Field::Range).filter(|_| head.method == Method::Get);
+        let range = range.filter(|_| validators.may_range(head));
+        let (response, range) = match range.map_or(Wanted::Whole, |range| wanted(range, size)) {
+            Wanted::Whole => (marked(Status::OK), 0..size),
+            Wanted::Part(range) => {
+                let told = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+                (marked(Status::PARTIAL).with("Content-Range", told), range)
+            }
+            Wanted::Beyond => {
+                let response = Response::new(Status::RANGE);
+                let response = response.with("Content-Range", format!("bytes */{size}"));
+                self.begin_answer(&response, Length::Known(0));
+                return Ok(None);
+            }
+        };
+        let media = Media::of(name.split().1);
+        let response = response.with("Accept-Ranges", "bytes").with("Content-Type", media.name);
+        let response = match media.is_saved {
+            true => response
+                .with("Content-Disposition", "attachment")
+                .with("Content-Security-Policy", "sandbox; default-src 'none'"),
+            false => response,
+        };
+        self.begin_answer(&response, Length::Known(range.end - range.start));
+        let has_bytes = head.method == Method::Get && !range.is_empty();
+        let (at, end) = (range.start, range.end);
+        Ok(has_bytes.then(|| Box::new(Sending { file, at, end, _place: place })))
+    }
+
+    /// Reads a little; returns it if it is to go on. A file that changes, or can't be read, breaks the answer off.
+    pub(in crate::connection) fn go_on_sending(
+        &mut self,
+        mut sending: Box<Sending>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Box<Sending>> {
+        let room = turn.buffer.room(sending.at);
+        let left = usize::try_from(sending.end - sending.at).unwrap_or(usize::MAX);
+        let most = room.len().min(left);
+        let read = sending.file.read(sending.at, &mut room[..most]);
+        let read = read.and_then(|read| sending.file.check_unchanged().map(|()| read));
+        let half = self.half.http()?;
+        match read {
+            Ok(read) => {
+                half.append(&room[..read]);
+                turn.share.took(read);
+                sending.at += read as u64;
+                (sending.at < sending.end).then_some(sending)
+            }
+            Err(error) => {
+                half.break_off();
+                let refusal = Refusal::from(error);
+                tracing::debug!(peer = self.peer, %refusal, "broke an answer off");
+                self.tell_refusal(&refusal);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The account of a request of HTTP. Each request brings its own proof, and over one connection of a proxy may come those of
+//! several accounts.
+
+use std::sync::Arc;
+
+use super::Http;
+use super::asked::{Asked, Waiting};
+use crate::accounts::{ClientId, Denied, Login};
+use crate::commit::notify::waker;
+use crate::connection::job::Job;
+use crate::connection::login::{unknown_token, without_account};
+use crate::connection::turn::Turn;
+use crate::connection::{Connection, Dialect};
+use crate::http::credentials::Credentials;
+use crate::refusal::Refusal;
+use crate::services::Services;
+use crate::uploads::random_token;
+
+impl Connection {
+    /// Finds the account of a request, if the server has accounts.
+    pub(super) fn http_log_in(&mut self, mut asked: Box<Asked>, turn: &mut Turn<'_>) {
+        let services = turn.services;
+        // Without accounts a token has no meaning.
+        if !self.needs_account(services) {
+            return self.http_enters(asked, turn);
+        }
+        let credentials = std::mem::take(&mut asked.head.credentials);
+        if self.has_login_of(&credentials) {
+            return self.http_enters(asked, turn);
+        }
+        self.log_out(services);
+        let waker = waker(turn.notify, self.id);
+        let Credentials::Token { token, user } = credentials else {
+            let user = self.user.and_then(|user| services.accounts.log_in_user(user, &waker));
+            // The client has shown nothing that could be wrong: a browser asks its user for a name and a token now.
+            let Some(login) = user else { return self.refuse_login(&asked, without_account()) };
+            return self.http_logged_in(login, asked, turn);
+        };
+        if !services.accounts.knows(&token) {
+            services.catch_up_with_accounts();
+        }
+        let origin = || self.origin;
+        match services.accounts.log_in(&token, origin, services.now(), waker) {
+            // The token alone says who it is; a name besides must be the same one, or the user means somebody else.
+            Ok(login) if user.is_none_or(|user| is_of(&login, &user)) => {
+                if let Some(http) = self.http() {
+                    http.token = Some(token);
+                }
+                self.http_logged_in(login, asked, turn);
+            }
+            Ok(_) => self.refuse_login(&asked, unknown_token()),
+            Err(denied) => {
+                if self.may_tell(services) {
+                    tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
+                }
+                self.tell_refused_login(token.id());
+                match denied {
+                    Denied::Told => self.refuse_login(&asked, unknown_token()),
+                    Denied::Silently => self.half.abandon(),
+                }
+            }
+        }
+    }
+
+    /// Not as a refusal of the store: the audit log has its own line for a login.
+    fn refuse_login(&mut self, asked: &Asked, refusal: Refusal) {
+        let told = self.told(refusal);
+        let said = self.half.refuse(asked.id, told);
+        self.note_unsaid(said);
+    }
+
+    /// Whether the connection has the login that a request with this proof would get.
+    fn has_login_of(&self, credentials: &Credentials) -> bool {
+        let Dialect::Http(http) = &self.dialect else { return false };
+        let is_alive = self.login.as_ref().is_some_and(|login| !login.is_over());
+        is_alive
+            && match (credentials, &http.token) {
+                (Credentials::Token { token, user }, Some(known)) => {
+                    let login = self.login.as_ref();
+                    let is_user = |user: &str| login.is_some_and(|login| is_of(login, user));
+                    token == known && user.as_deref().is_none_or(is_user)
+                }
+                (Credentials::None, None) => true,
+                _ => false,
+            }
+    }
+
+    /// The connection is nobody's again.
+    fn log_out(&mut self, services: &Services) {
+        (self.login, self.seat, self.meter) = (None, None, None);
+        self.view = services.whole.clone();
+        if let Some(Http { token, has_come_in, .. }) = self.http() {
+            (*token, *has_come_in) = (None, false);
+        }
+    }
+
+    fn http_logged_in(&mut self, login: Arc<Login>, asked: Box<Asked>, turn: &mut Turn<'_>) {
+        let account = Arc::clone(&login.account);
+        tracing::info!(peer = self.peer, account = %account.name, token = %login.proof(), "logged in");
+        self.tell_login(&login);
+        self.login = Some(login);
+        self.view = account.view.clone();
+        // Another client than any before: nobody guesses the directory of a drop account.
+        let client = match random_token() {
+            Ok(token) => format!("http {token}"),
+            Err(refusal) => return self.refuse(asked.id, refusal),
+        };
+        if account.is_drop_box() {
+            match turn.services.drop_directory(&account, &client) {
+                Ok(view) => self.view = view,
+                Err(refusal) => return self.refuse(asked.id, refusal),
+            }
+        }
+        // The look before this request was one for nobody's root.
+        if !self.has_own_root(turn) {
+            return;
+        }
+        let client = ClientId { account: Some(account.name.clone()), client };
+        if let Some(http) = self.http() {
+            http.client = client.clone();
+        }
+        let Some(seat) = self.take_seat(&client, 0, turn) else { return };
+        if seat.is_taken() {
+            return self.http_enters(asked, turn);
+        }
+        tracing::info!(peer = self.peer, "waits until another connection ends");
+        let since = turn.services.now();
+        self.job = Some(Job::Seat(Box::new(Waiting { seat, since, asked })));
+    }
+
+    /// The connection has its seat.
+    pub(in crate::connection) fn http_has_seat(&mut self, waiting: Waiting, turn: &mut Turn<'_>) {
+        self.http_enters(waiting.asked, turn);
+    }
+}
+
+/// Whether a login is that of the account with this name. A client that knows none may send an empty one.
+fn is_of(login: &Login, user: &str) -> bool {
+    user.is_empty() || login.account.name.as_str() == user
+}

@@ -1,0 +1,232 @@
+//! A connection of HTTP: from the head of each request to the store, by the same ways as requests of the haul dialect.
+//!
+//! A request is looked at when its head has come: is it meant for this server, who asks, may they. A `PUT` is staged as its
+//! bytes come; all other requests are carried out when they are complete. `login` finds the account of each request, `change`
+//! has changes carried out, `file` and `directory` are jobs that answer in turns.
+
+pub(super) mod asked;
+mod change;
+pub(super) mod directory;
+pub(super) mod file;
+mod login;
+pub(super) mod stated;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use haul_protocol::{AccessToken, RequestId};
+
+use super::job::Job;
+use super::rights::only_reads;
+use super::sink::Sink;
+use super::turn::Turn;
+use super::{Connection, Dialect};
+use crate::accounts::ClientId;
+use crate::http::head::{Field, Framing, Head};
+use crate::http::host::is_own;
+use crate::http::method::{ALLOWED, Method};
+use crate::http::response::{Length, Response};
+use crate::http::status::{Status, Wrong};
+use crate::http::target::Target;
+use crate::services::Services;
+use asked::{Asked, Refused};
+use directory::Directory;
+
+/// Bytes of a body that is of no use, and is thrown away so that the connection can go on.
+const MOST_SKIPPED: u64 = 64 * 1024;
+
+/// The facts about a connection of HTTP that outlast a request.
+#[derive(Debug, Default)]
+pub(super) struct Http {
+    /// The client that asks, for the store.
+    client: ClientId,
+    /// The token by which the connection has its login.
+    token: Option<AccessToken>,
+    /// The last request was one of somebody who may ask.
+    pub(super) has_come_in: bool,
+    /// The request that is carried out once it is complete.
+    asked: Option<Box<Asked>>,
+    /// Bytes of the present body that were of no use.
+    skipped: u64,
+}
+
+impl Http {
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.asked.as_ref().map_or(0, |asked| asked.head.held_bytes())
+    }
+}
+
+impl Connection {
+    /// The first bytes were a request of HTTP. Returns whether the connection goes on.
+    pub(super) fn begins_http(&mut self, services: &Services) -> bool {
+        let client = format!("http {}", self.id.0);
+        let client = ClientId { account: None, client };
+        self.dialect = Dialect::Http(Box::new(Http { client, ..Http::default() }));
+        self.tell_second();
+        if !self.transport.is_refused() {
+            tracing::debug!(peer = self.peer, "speaks HTTP");
+            return true;
+        }
+        if self.may_tell(services) {
+            self.tell_plain();
+        }
+        self.end(super::close::no_tls());
+        false
+    }
+
+    /// Tells the half the time of day, for the answers of this turn.
+    pub(super) fn tell_second(&mut self) {
+        if let Some(half) = self.half.http() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            half.tell_second(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn http(&mut self) -> Option<&mut Http> {
+        if let Dialect::Http(http) = &mut self.dialect { Some(http) } else { None }
+    }
+
+    /// The head of a request has come.
+    pub(super) fn http_head(&mut self, id: RequestId, head: Box<Head>, turn: &mut Turn<'_>) {
+        if let Some(http) = self.http() {
+            (http.skipped, http.asked) = (0, None);
+        }
+        self.sink = Sink::Nothing;
+        let target = match meant(&head, turn.services) {
+            Ok(target) => target,
+            Err(wrong) => return self.refuse_http(id, wrong.into()),
+        };
+        self.http_log_in(Box::new(Asked { id, head, target }), turn);
+    }
+
+    /// The account of the request is known, if it needs one: does what comes before its body.
+    pub(super) fn http_enters(&mut self, asked: Box<Asked>, turn: &mut Turn<'_>) {
+        if let Some(http) = self.http() {
+            http.has_come_in = true;
+        }
+        self.enter_view(turn);
+        if !self.may_change && asked.head.method.changes() {
+            return self.refuse(asked.id, only_reads().into());
+        }
+        let needs = asked.head.method.needs(asked.target.is_directory);
+        if let Err(refusal) = self.may(needs) {
+            return self.refuse(asked.id, refusal.into());
+        }
+        if asked.head.method == Method::Put {
+            return self.http_put(asked, turn);
+        }
+        let id = asked.id;
+        let is_long = matches!(asked.head.framing, Framing::Length(len) if len > MOST_SKIPPED);
+        if is_long {
+            let wrong = Wrong::new(Status::TOO_LARGE, "such a request has no body");
+            return self.refuse_http(id, wrong.into());
+        }
+        if let Some(half) = self.half.http() {
+            half.go_on();
+        }
+        if let Some(http) = self.http() {
+            http.asked = Some(asked);
+        }
+    }
+
+    /// Bytes of a body have come that nobody wants. Returns whether they are too many.
+    pub(super) fn skips_too_much(&mut self, len: usize) -> bool {
+        let is_skipped = matches!(self.sink, Sink::Nothing);
+        let Some(http) = self.http().filter(|_| is_skipped) else { return false };
+        http.skipped = http.skipped.saturating_add(len as u64);
+        http.skipped > MOST_SKIPPED
+    }
+
+    /// The request is complete.
+    pub(super) fn http_end(&mut self, turn: &mut Turn<'_>) {
+        let Some(asked) = self.http().and_then(|http| http.asked.take()) else { return };
+        let (id, method) = (asked.id, asked.head.method);
+        turn.services.store.refresh(&turn.base.parents);
+        let done = match method {
+            Method::Get | Method::Head => self.http_get(&asked, turn),
+            Method::Delete => self.http_delete(&asked, turn),
+            Method::Mkcol => self.http_mkcol(*asked, turn),
+            Method::Move => self.http_move(*asked, turn),
+            Method::Options => {
+                let response = Response::new(Status::NO_CONTENT).with("Allow", ALLOWED);
+                self.begin_answer(&response, Length::Absent);
+                Ok(())
+            }
+            // They were refused before.
+            Method::Put | Method::Unserved | Method::Unknown => Ok(()),
+        };
+        if let Err(refused) = done {
+            self.refuse_http(id, refused);
+        }
+    }
+
+    /// A file, or a directory as a page or a list.
+    fn http_get(&mut self, asked: &Asked, turn: &mut Turn<'_>) -> Result<(), Refused> {
+        let client = self.http().map(|http| http.client.clone()).unwrap_or_default();
+        let directory = |connection: &mut Self, turn: &mut Turn<'_>| {
+            let begun = Directory::begin(client, asked, &turn.base.view)?;
+            connection.job = Some(Job::Directory(Box::new(begun)));
+            Ok(())
+        };
+        match &asked.target.name {
+            Some(name) if !asked.target.is_directory => {
+                let sending = self.begin_file(name, asked, turn)?;
+                self.job = sending.map(Job::Send);
+                Ok(())
+            }
+            _ => directory(self, turn),
+        }
+    }
+
+    /// Begins the answer to the present request.
+    fn begin_answer(&mut self, response: &Response, length: Length) {
+        if let Some(half) = self.half.http() {
+            half.begin(response, length);
+        }
+    }
+
+    /// A request is not carried out.
+    fn refuse_http(&mut self, id: RequestId, refused: Refused) {
+        match refused {
+            Refused::Refusal(refusal) => self.refuse(id, refusal),
+            Refused::Wrong(wrong) => {
+                tracing::debug!(peer = self.peer, status = wrong.status.0, wrong.why, "refused");
+                if let Some(half) = self.half.http() {
+                    half.refuse_wrong(wrong);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a request is meant for this server, is sent by no page of another one, and asks for something that there is.
+fn meant(head: &Head, services: &Services) -> Result<Target, Wrong> {
+    let host = head.field(Field::Host);
+    if host.is_some_and(|host| !services.hosts.know(host)) {
+        let why = "this server is not known by that name (hauld --http-host)";
+        return Err(Wrong::new(Status::MISDIRECTED, why));
+    }
+    let is_of_another = |origin: &str| !host.is_some_and(|host| is_own(origin, host));
+    if head.method.changes() && head.field(Field::Origin).is_some_and(is_of_another) {
+        let why = "a page of another server may change nothing here";
+        return Err(Wrong::new(Status::FORBIDDEN, why));
+    }
+    match head.method {
+        Method::Unserved => return Err(Wrong::new(Status::METHOD, "that is not served here")),
+        Method::Unknown => {
+            return Err(Wrong::new(Status::NOT_IMPLEMENTED, "that method is not known here"));
+        }
+        _ => {}
+    }
+    let text = match &*head.target {
+        "*" if head.method == Method::Options => "/",
+        text => text,
+    };
+    let target = Target::parse(text)?;
+    if let Some(authority) = &target.authority
+        && host.is_some_and(|host| !host.eq_ignore_ascii_case(authority))
+    {
+        return Err(Wrong::bad("the address has another authority than Host"));
+    }
+    Ok(target)
+}

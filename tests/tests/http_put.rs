@@ -1,0 +1,264 @@
+//! Files, directories and names changed by clients of HTTP.
+
+use haul_tests::http::{HttpPeer, ask, curl_with, curled, unnamed_files};
+use haul_tests::prelude::*;
+
+fn url(server: &Hauld, path: &str) -> String {
+    format!("http://{}{path}", server.address())
+}
+
+/// A body in chunks of these bytes.
+fn chunks(pieces: &[&[u8]]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for piece in pieces {
+        body.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        body.extend_from_slice(piece);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"0\r\n\r\n");
+    body
+}
+
+#[test]
+fn curl_puts_small_and_large_files_and_standard_input() {
+    for durability in ["none", "group"] {
+        let server = server_with(&["--durability", durability]);
+        let place = TempDir::new().unwrap();
+        let status = ["-o", "/dev/null", "-w", "%{http_code}"];
+        // curl asks before it sends a body of more than 1 MiB.
+        for (name, len) in [("empty", 0), ("small", 3000), ("large", 5_000_000)] {
+            let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at % 249).unwrap()).collect();
+            let source = place.path().join(name);
+            fs::write(&source, &bytes).unwrap();
+            let url = url(&server, &format!("/new/deep/{name}"));
+            let put = |words: &[&str]| {
+                let words = [&status[..], words, &["-T", source.to_str().unwrap(), &url]].concat();
+                String::from_utf8(curled(&words)).unwrap()
+            };
+            assert_eq!(put(&[]), "201", "{name}");
+            assert_eq!(put(&["-H", "Expect: 100-continue"]), "204", "{name}");
+            assert!(fs::read(server.root().join("new/deep").join(name)).unwrap() == bytes);
+            assert!(curled(&[&url]) == bytes);
+        }
+        let bytes = vec![9; 3_000_000];
+        for bytes in [&b""[..], b"few", &bytes] {
+            let output =
+                curl_with(&[&status[..], &["-T", "-", &url(&server, "/in")]].concat(), bytes);
+            assert!(output.stdout == b"201" || output.stdout == b"204", "{output:?}");
+            assert!(fs::read(server.root().join("in")).unwrap() == bytes);
+        }
+        assert!(server.staged().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn file_in_chunks_comes_whole_however_they_are_cut() {
+    let server = server();
+    let bytes: Vec<u8> = (0..700_000_u32).map(|at| u8::try_from(at % 241).unwrap()).collect();
+    let mut peer = HttpPeer::connect(server.address());
+    for len in [1000, 65_536, 300_000, 700_000] {
+        let pieces: Vec<&[u8]> = bytes.chunks(len).collect();
+        peer.ask("PUT /a", "Transfer-Encoding: chunked\r\n", &chunks(&pieces));
+        assert!(matches!(peer.receive().status, 201 | 204), "{len}");
+        assert!(fs::read(server.root().join("a")).unwrap() == bytes, "{len}");
+    }
+    let etag = ask(server.address(), "HEAD /a", "", b"").field("ETag").to_owned();
+    assert_eq!(etag, format!("\"b3-{}\"", blake3::hash(&bytes).to_hex()));
+}
+
+/// SHA-256 of `abc`, and of nothing.
+const ABC: &str = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
+const NOTHING: &str = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+
+#[test]
+fn file_that_is_not_the_stated_one_is_not_stored() {
+    let server = server();
+    let put = |fields: &str, body: &[u8]| ask(server.address(), "PUT /a", fields, body);
+    for (field, framing, body) in [
+        ("Content-Digest", "Content-Length: 3", b"abc".to_vec()),
+        ("Repr-Digest", "Transfer-Encoding: chunked", chunks(&[b"a", b"bc"])),
+    ] {
+        let wrong = put(&format!("{framing}\r\n{field}: sha-256=:{NOTHING}:\r\n"), &body);
+        assert_eq!(wrong.status, 400, "{}", wrong.text());
+        assert!(!server.root().join("a").exists());
+        let right = put(&format!("{framing}\r\n{field}: sha-256=:{ABC}:\r\n"), &body);
+        assert_eq!(right.status, 201);
+        // The file that stands there is not harmed.
+        assert_eq!(
+            put(&format!("{framing}\r\n{field}: sha-256=:{NOTHING}:\r\n"), &body).status,
+            400
+        );
+        assert_eq!(fs::read(server.root().join("a")).unwrap(), b"abc");
+        fs::remove_file(server.root().join("a")).unwrap();
+    }
+    assert_eq!(put("Content-Length: 3\r\nContent-Digest: sha-256=:AAAA:\r\n", b"abc").status, 400);
+    assert_eq!(put("Content-Length: 3\r\nContent-Digest: md5=:AAAA:\r\n", b"abc").status, 201);
+    assert!(server.staged().unwrap().is_empty());
+}
+
+#[test]
+fn upload_that_is_cut_off_leaves_nothing_and_harms_nothing() {
+    let server = server();
+    fs::write(server.root().join("a"), "before").unwrap();
+    for fields in ["Content-Length: 2000000\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let mut peer = HttpPeer::connect(server.address());
+        let half = [&b"100000\r\n"[..], &[1; 1_000_000]].concat();
+        peer.ask("PUT /a", fields, if fields.contains("chunked") { &half } else { &half[8..] });
+        let are_staged = || !unnamed_files(server.pid()).is_empty();
+        eventually("some bytes are staged", are_staged);
+        assert_eq!(peer.end(), b"");
+        eventually("nothing is left of it", || !are_staged());
+        assert_eq!(fs::read(server.root().join("a")).unwrap(), b"before");
+    }
+    assert!(server.staged().unwrap().is_empty());
+}
+
+#[test]
+fn server_that_is_killed_within_an_upload_has_nothing_of_it_afterwards() {
+    let mut server = server_with(&["--durability", "group"]);
+    fs::write(server.root().join("a"), "before").unwrap();
+    let mut peer = HttpPeer::connect(server.address());
+    peer.ask("PUT /a", "Content-Length: 2000000\r\n", &[1; 1_000_000]);
+    let mut new = HttpPeer::connect(server.address());
+    new.ask("PUT /new", "Content-Length: 2000000\r\n", &[1; 1_000_000]);
+    eventually("bytes of both are staged", || unnamed_files(server.pid()).len() >= 2);
+    server.signal(Signal::KILL).unwrap();
+    server.wait().unwrap();
+    let (root, log) = (server.root().to_owned(), server.log.clone());
+    let next = Hauld::start_at(&root, &log, hauld_command(), &["--durability", "group"]).unwrap();
+    server.becomes(next);
+    assert_eq!(fs::read(root.join("a")).unwrap(), b"before");
+    assert!(!root.join("new").exists() && server.staged().unwrap().is_empty());
+    assert_eq!(ask(server.address(), "PUT /new", "Content-Length: 2\r\n", b"ab").status, 201);
+}
+
+#[test]
+fn refusals_come_before_the_first_byte_of_a_large_file() {
+    let server = server_with(&["--max-file", "1MiB"]);
+    fs::create_dir(server.root().join("d")).unwrap();
+    let expect = "Content-Length: 9000000000\r\nExpect: 100-continue\r\n";
+    for (first, fields, status) in [
+        ("PUT /large", expect, 413),
+        ("PUT /d", expect, 409),
+        ("PUT /d/", expect, 409),
+        ("PUT /", expect, 409),
+        ("PUT /.haul/x", expect, 404),
+        ("PUT /a/../b", expect, 400),
+        ("PUT /a", "Content-Length: 3\r\nExpect: 100-continue\r\nContent-Encoding: gzip\r\n", 415),
+        (
+            "PUT /a",
+            "Content-Length: 3\r\nExpect: 100-continue\r\nContent-Range: bytes 0-2/5\r\n",
+            400,
+        ),
+        ("PUT /a", "Content-Length: 3\r\nExpect: 100-continue\r\nIf-Match: \"x\"\r\n", 501),
+        ("PUT /a", "Content-Length: 3\r\nExpect: a-pony\r\n", 417),
+    ] {
+        let mut peer = HttpPeer::connect(server.address());
+        peer.ask(first, fields, b"");
+        let reply = peer.receive();
+        assert_eq!(reply.status, status, "{first} {fields}: {}", reply.text());
+        assert_eq!(reply.field("Connection"), "close", "{first}");
+        assert_eq!(peer.end(), b"", "{first}");
+    }
+    // Nobody has told how long it gets.
+    let piece = [1; 100_000];
+    let reply = ask(
+        server.address(),
+        "PUT /a",
+        "Transfer-Encoding: chunked\r\n",
+        &chunks(&[&piece[..]; 11]),
+    );
+    assert_eq!(reply.status, 413);
+    assert!(!server.root().join("a").exists() && server.staged().unwrap().is_empty());
+}
+
+#[test]
+fn file_for_which_there_is_no_room_is_refused_before_its_first_byte() {
+    let server = server_with(&["--keep-free", "1TiB"]);
+    let mut peer = HttpPeer::connect(server.address());
+    peer.ask("PUT /a", "Content-Length: 3\r\nExpect: 100-continue\r\n", b"");
+    let reply = peer.receive();
+    assert_eq!(reply.status, 507, "{}", reply.text());
+    let reply =
+        ask(server.address(), "PUT /a", "Transfer-Encoding: chunked\r\n", &chunks(&[b"abc"]));
+    assert_eq!(reply.status, 507, "{}", reply.text());
+}
+
+#[test]
+fn file_that_is_to_be_new_replaces_nothing() {
+    let server = server();
+    let put = || {
+        let fields = "Content-Length: 3\r\nIf-None-Match: *\r\n";
+        ask(server.address(), "PUT /a", fields, b"abc").status
+    };
+    assert_eq!((put(), put()), (201, 412));
+    // Both begin when nothing stands there; one of them is the first.
+    let fields = "Content-Length: 3\r\nIf-None-Match: *\r\nExpect: 100-continue\r\n";
+    let mut both = ["x y", "z t"].map(|_| HttpPeer::connect(server.address()));
+    for peer in &mut both {
+        peer.ask("PUT /b", fields, b"");
+        assert_eq!(peer.receive().status, 100);
+    }
+    let bodies = [b"one", b"two"];
+    let statuses = [0, 1].map(|index| {
+        both[index].send(bodies[index]);
+        both[index].receive().status
+    });
+    assert_eq!(statuses, [201, 409]);
+    assert_eq!(fs::read(server.root().join("b")).unwrap(), b"one");
+}
+
+#[test]
+fn directories_are_made_entries_moved_and_removed() {
+    for durability in ["none", "group"] {
+        let server = server_with(&["--durability", durability]);
+        let mut peer = HttpPeer::connect(server.address());
+        let mut ask = |first: &str, fields: &str| {
+            peer.ask(first, fields, b"");
+            let reply = peer.receive();
+            assert_eq!(reply.field("Connection"), "", "{first}: {}", reply.head);
+            reply.status
+        };
+        let at = |path: &str| server.root().join(path);
+        assert_eq!(ask("MKCOL /a/b", ""), 201);
+        assert!(at("a/b").is_dir());
+        assert_eq!(ask("MKCOL /a/b/", ""), 405);
+        let deep = format!("/{}", ["d"; 100].join("/"));
+        assert_eq!(ask(&format!("MKCOL {deep}"), ""), 201);
+        assert!(at(&deep[1..]).is_dir());
+        fs::write(at("f"), "1").unwrap();
+        fs::write(at("g"), "2").unwrap();
+        assert_eq!(ask("MOVE /f", ""), 400);
+        assert_eq!(ask("MOVE /f", "Destination: http://elsewhere/x\r\n"), 400);
+        assert_eq!(ask("MOVE /f", "Destination: /../x\r\n"), 400);
+        assert_eq!(ask("MOVE /none", "Destination: /x\r\n"), 404);
+        assert_eq!(ask("MOVE /f", "Destination: /g\r\nOverwrite: F\r\n"), 412);
+        assert_eq!(ask("MOVE /f", "Destination: http://localhost/g\r\n"), 204);
+        assert_eq!(fs::read(at("g")).unwrap(), b"1");
+        assert_eq!(ask("MOVE /g", "Destination: /a/new%20name\r\n"), 201);
+        assert_eq!(fs::read(at("a/new name")).unwrap(), b"1");
+        assert_eq!(ask("DELETE /a", ""), 409);
+        assert_eq!(ask("DELETE /a/b", ""), 204);
+        assert_eq!(ask("DELETE /a/b", ""), 404);
+        assert_eq!(ask("DELETE /a/new%20name", "If-Match: \"x\"\r\n"), 501);
+        assert_eq!(ask("DELETE /a/new%20name", ""), 204);
+        assert_eq!(ask("DELETE /a", ""), 204);
+        assert_eq!(ask("DELETE /", ""), 403);
+        assert!(!at("a").exists());
+    }
+}
+
+#[test]
+fn upload_over_http_is_in_the_audit_log_like_any_other() {
+    let place = TempDir::new().unwrap();
+    let log = place.path().join("audit");
+    let server = server_with(&["--audit", log.to_str().unwrap()]);
+    assert_eq!(ask(server.address(), "PUT /a", "Content-Length: 3\r\n", b"abc").status, 201);
+    assert_eq!(ask(server.address(), "DELETE /a", "", b"").status, 204);
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let digest = blake3::hash(b"abc").to_hex().to_string();
+    let has = |name: &str, line: &Value| line.to_string().contains(name);
+    assert!(lines.iter().any(|line| has(&digest, line) && line["size"] == 3), "{text}");
+    assert!(lines.iter().any(|line| has("remov", line) && has("\"a\"", line)), "{text}");
+}
