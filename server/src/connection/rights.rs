@@ -13,10 +13,9 @@ impl Connection {
         if !self.may_change && !is_reading(op.needs()) {
             return Err(only_reads());
         }
-        if self.login.is_none() {
-            return Ok(op);
+        if self.login.is_some() {
+            self.may(op.needs())?;
         }
-        self.may(op.needs())?;
         inward(op, view)
     }
 
