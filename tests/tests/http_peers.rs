@@ -25,10 +25,38 @@ fn requests_over_one_connection_are_answered_in_their_order() {
     // GET with a body swallows it.
     peer.ask("GET /a", "Content-Length: 5\r\n", b"GET /");
     assert_eq!(peer.receive().body, b"aaa");
+    peer.ask("PROPFIND /a", "Content-Length: 5\r\nDepth: 0\r\n", b"GET /");
+    assert_eq!(peer.receive().status, 405);
     peer.ask("GET /a", "Connection: close\r\n", b"");
     let last = peer.receive();
     assert_eq!((last.status, last.field("Connection")), (200, "close"));
     assert_eq!(peer.rest(), b"");
+}
+
+#[test]
+fn client_that_ends_its_side_behind_a_request_is_answered() {
+    for durability in ["none", "group"] {
+        let server = server_with(&["--durability", durability]);
+        let mut peer = HttpPeer::connect(server.address());
+        peer.ask("PUT /a", "Content-Length: 300000\r\n", &[7; 300_000]);
+        let text = String::from_utf8(peer.end()).unwrap();
+        assert!(text.starts_with("HTTP/1.1 201 "), "{text}");
+        let mut peer = HttpPeer::connect(server.address());
+        peer.ask("GET /a", "", b"");
+        let bytes = peer.end();
+        assert!(bytes.starts_with(b"HTTP/1.1 200 ") && bytes.ends_with(&[7; 300_000]));
+    }
+}
+
+#[test]
+fn http_is_spoken_over_unix_sockets() {
+    let place = TempDir::new().unwrap();
+    let socket = place.path().join("socket");
+    let listen = format!("unix:{}", socket.display());
+    let server = server_with(&["--listen", &listen, "--no-sandbox"]);
+    fs::write(server.root().join("a"), "bytes").unwrap();
+    let words = ["--unix-socket", socket.to_str().unwrap(), "http://localhost/a"];
+    assert_eq!(haul_tests::http::curled(&words), b"bytes");
 }
 
 /// The first bytes tell HTTP from frames, however they are cut, and a method that is not served is answered too.
