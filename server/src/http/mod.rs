@@ -10,6 +10,8 @@ pub(crate) mod chunks;
 pub(crate) mod credentials;
 pub(crate) mod digests;
 pub(crate) mod half;
+#[cfg(test)]
+mod half_tests;
 pub(crate) mod head;
 pub(crate) mod host;
 pub(crate) mod lines;
