@@ -25,14 +25,15 @@ pub(super) fn hint(
         return None;
     }
     let (own, last) = (own.display(), last.display());
-    let host = if destination.is_over_ssh() { "HOST:" } else { "HOST/" };
-    let root = if destination.is_over_ssh() { "HOST:" } else { "HOST" };
+    if destination.is_over_ssh() {
+        return Some(format!("goes into a directory, as {last}/{own}; --as gives it another name"));
+    }
     Some(match std::str::from_utf8(place.split().0) {
         Ok("") => {
-            format!("goes into a directory, as {place}/{own}; to name it so: {root} --as {last}")
+            format!("goes into a directory, as {place}/{own}; to name it so: HOST --as {last}")
         }
         Ok(above) => format!(
-            "goes into a directory, as {place}/{own}; to name it so: {host}{above} --as {last}"
+            "goes into a directory, as {place}/{own}; to name it so: HOST/{above} --as {last}"
         ),
         Err(_) => format!("goes into a directory, as {place}/{own}; --as gives it another name"),
     })

@@ -168,7 +168,8 @@ impl<'a> Connection<'a> {
                 batch.files.iter().for_each(|file| encode_wanted(&file.name, &mut names));
                 self.request(Pending::Small(batch), &Op::Fetch, &names)
             }
-            Task::First(file) => {
+            Task::First(mut file) => {
+                file.by_parts |= !self.run.login.server().reconnects();
                 let (pending, op) = Pending::first(file);
                 self.request(pending, &op, &[])
             }

@@ -150,7 +150,7 @@ impl Connection<'_> {
                         size,
                         tries: 0,
                         losses: 0,
-                        is_doubted: false,
+                        by_parts: false,
                     });
                 }
             }
@@ -195,7 +195,7 @@ impl Connection<'_> {
             let Entry { name, mode, mtime, .. } = entry.clone();
             let node = Arc::clone(node);
             let renamed = Some(component.to_owned());
-            let file = File { node, name, renamed, size, tries: 0, losses: 0, is_doubted: false };
+            let file = File { node, name, renamed, size, tries: 0, losses: 0, by_parts: false };
             let attributes = Attributes { mode, mtime };
             self.unread.push(Compared { file, attributes, digest: None, mtime: None });
             return false;

@@ -58,15 +58,16 @@ pub(super) struct File {
     pub(super) tries: u32,
     /// How often a connection was lost when it had to be answered next.
     pub(super) losses: u32,
-    /// All of its parts have come and did not make the file of which the server had told the digest.
-    pub(super) is_doubted: bool,
+    /// Each of its parts needs a chaining value: all parts have come and did not make the file of which the server had told the
+    /// digest, or a server that can't go on inside an answer would end the run, since its connection is not made again.
+    pub(super) by_parts: bool,
 }
 
 impl File {
     /// Whether the digest of the whole file will do for its first part, instead of a chaining value. If not, the server reads
     /// the part before it answers, so that it can tell an error of its disk.
     pub(super) fn asks_whole(&self) -> bool {
-        !self.is_doubted && self.losses == 0
+        !self.by_parts && self.losses == 0
     }
 
     /// Its name in its directory here.

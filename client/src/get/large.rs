@@ -119,9 +119,7 @@ impl Large {
     /// Whether the digest of the whole file will do for a part. If a connection was lost over the part, the server reads it
     /// before it answers, so that it can tell an error of its disk.
     fn asks_whole(&self, index: usize) -> bool {
-        self.promised.is_some()
-            && !self.file.is_doubted
-            && !self.parts().losses.contains_key(&index)
+        self.promised.is_some() && !self.file.by_parts && !self.parts().losses.contains_key(&index)
     }
 
     /// Writes bytes of a part, if the file is not over.

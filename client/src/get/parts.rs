@@ -150,10 +150,10 @@ impl Connection<'_> {
         large.keep_nothing(self.run.progress);
         if known.is_some() && partial.digest() != known {
             partial.discard();
-            if large.has_uncompared() && !large.file.is_doubted {
+            if large.has_uncompared() && !large.file.by_parts {
                 // Now the server has to tell a chaining value of each part.
                 self.run.progress.not_resumed(large.held);
-                let file = File { is_doubted: true, ..large.file.clone() };
+                let file = File { by_parts: true, ..large.file.clone() };
                 self.refused_file(file, FileError::Damaged);
                 return;
             }
