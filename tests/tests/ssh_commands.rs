@@ -61,6 +61,36 @@ fn walk(root: &Path) -> Vec<String> {
     found
 }
 
+/// The server has the digest of the file, which it sends from the disk over other transports: it can't go on then, and no
+/// connection is made again over ssh.
+#[test]
+fn file_that_becomes_shorter_while_it_is_read_ends_no_run() {
+    const MIB: usize = 1 << 20;
+    let machine = OverSsh::new();
+    machine.write("large", vec![7; 24 * MIB]);
+    for name in 0..5 {
+        machine.write(&format!("small-{name}"), "small");
+    }
+    set_mtime(
+        machine.here().join("s/large"),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30),
+    );
+    let _ = machine.haul(&["put", "s", "box:"]).assert().success();
+    let mut command = machine.command(&["get", "--limit-rate", "4MiB", "box:s", "back"]);
+    let client = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let place = machine.here().join("back/s");
+    eventually("a part is there", || {
+        let entries = fs::read_dir(&place).into_iter().flatten().flatten();
+        let blocks = |entry: fs::DirEntry| entry.metadata().map_or(0, |found| found.blocks());
+        entries.map(blocks).max().unwrap_or(0) * 512 >= MIB as u64
+    });
+    let large = File::options().write(true).open(machine.home().join("s/large")).unwrap();
+    large.set_len(3 * MIB as u64).unwrap();
+    let output = ended(client);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    tree::compare_bytes(&machine.home().join("s"), &place).unwrap();
+}
+
 #[test]
 fn sync_goes_both_ways_and_verify_compares() {
     let machine = OverSsh::new();
