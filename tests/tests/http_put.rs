@@ -232,6 +232,15 @@ fn directories_are_made_entries_moved_and_removed() {
         assert_eq!(ask("MOVE /f", "Destination: http://elsewhere/x\r\n"), 400);
         assert_eq!(ask("MOVE /f", "Destination: /../x\r\n"), 400);
         assert_eq!(ask("MOVE /none", "Destination: /x\r\n"), 404);
+        // A slash at the end means a directory, and no file of that name.
+        assert_eq!(ask("MOVE /f/", "Destination: /x\r\n"), 409);
+        assert_eq!(ask("DELETE /f/", ""), 409);
+        assert_eq!(
+            ask("PUT /f", ""),
+            411,
+            "a body without an end would replace the file by nothing"
+        );
+        assert_eq!(fs::read(at("f")).unwrap(), b"1");
         assert_eq!(ask("MOVE /f", "Destination: /g\r\nOverwrite: F\r\n"), 412);
         assert_eq!(ask("MOVE /f", "Destination: http://localhost/g\r\n"), 204);
         assert_eq!(fs::read(at("g")).unwrap(), b"1");

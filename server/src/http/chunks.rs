@@ -40,6 +40,8 @@ pub(super) enum Chunks {
     Trailers {
         lines: Lines,
         len: usize,
+        /// The name of the present field is complete.
+        named: bool,
     },
 }
 
@@ -101,7 +103,7 @@ impl Chunks {
             }
             (Self::Extension { .. }, _) => return Err(Wrong::bad("the extension of a chunk")),
             (Self::SizeEnd { size: 0 }, b'\n') => {
-                Self::Trailers { lines: Lines::default(), len: 0 }
+                Self::Trailers { lines: Lines::default(), len: 0, named: false }
             }
             (Self::SizeEnd { size }, b'\n') => Self::Data { left: size },
             (Self::DataCr, b'\r') => Self::DataLf,
@@ -109,18 +111,31 @@ impl Chunks {
             (Self::SizeEnd { .. } | Self::DataCr | Self::DataLf, _) => {
                 return Err(Wrong::bad("no CR and LF where a chunk has to end"));
             }
-            (Self::Trailers { mut lines, len }, _) => {
+            (Self::Trailers { mut lines, len, named }, _) => {
                 if lines.push(byte)? == Ends::Empty {
                     return Ok(true);
                 }
+                let named = trailer(byte, lines.present(), named)?;
                 if len == MAX_TRAILERS {
                     return Err(Wrong::new(Status::HEAD_TOO_LARGE, "more than 8 KiB of trailers"));
                 }
-                Self::Trailers { lines, len: len + 1 }
+                Self::Trailers { lines, len: len + 1, named }
             }
             // Data is no matter of single bytes.
             (Self::Data { left }, _) => Self::Data { left },
         };
         Ok(false)
+    }
+}
+/// A byte of the trailers, of a line with so many bytes so far: whether the name of its field is complete behind it. A line that
+/// is no field could be the next request for somebody else.
+fn trailer(byte: u8, line: usize, named: bool) -> Result<bool, Wrong> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match byte {
+        b'\n' => Ok(false),
+        b'\r' if named || line == 0 => Ok(named),
+        b':' if !named && line > 1 => Ok(true),
+        _ if named || is_token(byte) => Ok(named),
+        _ => Err(Wrong::bad("a trailer that is no field")),
     }
 }

@@ -41,9 +41,14 @@ impl Algorithm {
 pub(crate) fn stated(head: &Head) -> Result<Vec<Stated>, Wrong> {
     let mut all: Vec<Stated> = Vec::new();
     for field in [Field::ContentDigest, Field::ReprDigest] {
-        for member in head.field(field).unwrap_or_default().split(',') {
+        let members = head.field(field).into_iter().flat_map(|members| members.split(','));
+        for member in members {
             let member = member.trim_matches([' ', '\t']);
             let (key, value) = member.split_once('=').unwrap_or((member, ""));
+            // A digest that is not understood would be one that is not checked.
+            if !is_key(key) {
+                return Err(Wrong::bad("a stated digest that is none"));
+            }
             let Some(algorithm) = Algorithm::parse(key) else { continue };
             let value = value.split(';').next().unwrap_or_default();
             let value = value.strip_prefix(':').and_then(|value| value.strip_suffix(':'));
@@ -58,6 +63,13 @@ pub(crate) fn stated(head: &Head) -> Result<Vec<Stated>, Wrong> {
         }
     }
     Ok(all)
+}
+
+/// Whether this may be the name of an algorithm: a key of a dictionary (RFC 8941, section 3.1.2).
+fn is_key(text: &str) -> bool {
+    let is_first = |byte: u8| byte.is_ascii_lowercase() || byte == b'*';
+    let may_be = |byte: u8| is_first(byte) || byte.is_ascii_digit() || b"_-.".contains(&byte);
+    text.bytes().next().is_some_and(is_first) && text.bytes().all(may_be)
 }
 
 #[cfg(test)]
@@ -87,6 +99,10 @@ mod tests {
             &*differ,
             "Content-Digest: sha-256=:AAAA:\r\n",
             "Content-Digest: sha-256\r\n",
+            "Content-Digest: SHA-256=:AAAA:\r\n",
+            "Content-Digest: sha-256 = :AAAA:\r\n",
+            "Content-Digest: \r\n",
+            "Content-Digest: md5=:AAAA:,\r\n",
             &format!("Content-Digest: sha-256={one}\r\n"),
             &format!("Content-Digest: sha-512=:{one}:\r\n"),
         ] {

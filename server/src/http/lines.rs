@@ -38,6 +38,11 @@ impl Lines {
         self.complete
     }
 
+    /// Bytes of the present line.
+    pub(super) fn present(self) -> usize {
+        self.len
+    }
+
     /// The next byte.
     pub(super) fn push(&mut self, byte: u8) -> Result<Ends, Wrong> {
         match (self.cr, byte) {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64;
-use haul_protocol::{Entry, EntryKind};
+use haul_protocol::{Entry, EntryKind, is_plain};
 use humansize::{BINARY, format_size};
 use serde_json::{Map, Value, json};
 
@@ -105,7 +105,14 @@ pub(crate) fn json(entry: &Entry, is_first: bool, out: &mut String) {
         object.insert("mtime".into(), json!(mtime.s));
     }
     out.push_str(if is_first { "\n" } else { ",\n" });
-    let _ = write!(out, "{}", Value::Object(object));
+    // Only in a name are there such characters, and only in a text may they be escaped.
+    for letter in Value::Object(object).to_string().chars() {
+        match is_plain(letter) {
+            true => out.push(letter),
+            // All of them are in the first plane: one escape of four digits each.
+            false => drop(write!(out, "\\u{:04x}", u32::from(letter))),
+        }
+    }
 }
 
 /// Text as text: no letter of it is markup, and no control character gets through.
@@ -178,13 +185,17 @@ mod tests {
         let mut text = String::from(JSON_BEGIN);
         json(&entry(b"d/a\"\n", EntryKind::File { size: 7, digest: None }), true, &mut text);
         json(&entry(b"d/\xff", EntryKind::Directory), false, &mut text);
+        let odd = "d/\u{7f}\u{9b}\u{202e}\u{2028}x";
+        json(&entry(odd.as_bytes(), EntryKind::Directory), false, &mut text);
         text.push_str(JSON_END);
+        assert!(text.contains(r"\u007f\u009b\u202e\u2028x"), "{text}");
         let read: Value = serde_json::from_str(&text).unwrap();
         let expected = json!({"entries": [
             {"name": "a\"\n", "kind": "file", "size": 7},
             {"name_b64": "/w==", "kind": "directory"},
+            {"name": "\u{7f}\u{9b}\u{202e}\u{2028}x", "kind": "directory"},
         ]});
         assert_eq!(read, expected);
-        assert_eq!(text.lines().count(), 4);
+        assert_eq!(text.lines().count(), 5);
     }
 }

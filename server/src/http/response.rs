@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use haul_protocol::{Code, Refusal};
+use haul_protocol::{Code, Refusal, Shown};
 
 use super::method::ALLOWED;
 use super::status::{Status, Wrong};
@@ -44,7 +44,8 @@ impl Response {
             Code::Busy | Code::ShuttingDown => response.with("Retry-After", "1"),
             _ => response,
         };
-        (response, format!("{}\n", refusal.message))
+        // A message has names in it, and curl shows it on a terminal.
+        (response, format!("{}\n", Shown(&refusal.message)))
     }
 
     /// The answer to a request that is wrong, and its text.

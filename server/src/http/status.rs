@@ -19,6 +19,7 @@ impl Status {
     pub(crate) const NOT_FOUND: Self = Self(404, "Not Found");
     pub(crate) const METHOD: Self = Self(405, "Method Not Allowed");
     pub(crate) const TIMEOUT: Self = Self(408, "Request Timeout");
+    pub(crate) const LENGTH_REQUIRED: Self = Self(411, "Length Required");
     pub(crate) const CONFLICT: Self = Self(409, "Conflict");
     pub(crate) const PRECONDITION: Self = Self(412, "Precondition Failed");
     pub(crate) const TOO_LARGE: Self = Self(413, "Content Too Large");

@@ -1,8 +1,8 @@
 //! `hauld --stdio`: one client over standard input and output, as `ssh box hauld --stdio` connects them.
 //!
-//! The client's first line says which directory it wants ([`greeting`], [`place`]). Then the process starts another one that
-//! serves that directory ([`host`]), or joins a process that serves it already, and relays between a socket to that one and
-//! standard input and output ([`relay`], [`session`]).
+//! The client's first line says which directory it wants (`greeting`, `place`). Then the process starts another one that
+//! serves that directory (`host`), or joins a process that serves it already, and relays between a socket to that one and
+//! standard input and output (`relay`, `session`).
 //!
 //! ```text
 //!   ssh ~~ stdin  → relay → socket → server → store

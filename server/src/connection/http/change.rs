@@ -87,8 +87,9 @@ impl Connection {
     pub(super) fn http_delete(&mut self, asked: &Asked, turn: &Turn<'_>) -> Result<(), Refused> {
         unconditional(&asked.head)?;
         let name = turn.base.view.inward(asked.name()?)?;
-        let stands = turn.services.store.kind(&turn.base.parents, &name)?.is_some();
-        if !stands && self.may_learn() {
+        let stands = turn.services.store.kind(&turn.base.parents, &name)?;
+        self.is_as_addressed(&asked.target, stands.as_ref())?;
+        if stands.is_none() && self.may_learn() {
             return Err(Wrong::new(Status::NOT_FOUND, "no entry has that name").into());
         }
         self.http_submit(asked.id, Status::NO_CONTENT, Change::Remove { name }, turn);
@@ -147,9 +148,11 @@ impl Connection {
             return Err(Wrong::bad("the Destination is too deep for HTTP").into());
         }
         let (store, parents) = (&turn.services.store, &turn.base.parents);
-        if store.kind(parents, &name)?.is_none() {
+        let moved = store.kind(parents, &name)?;
+        if moved.is_none() {
             return Err(Wrong::new(Status::NOT_FOUND, "no entry has that name").into());
         }
+        self.is_as_addressed(&asked.target, moved.as_ref())?;
         let stands = store.kind(parents, &to)?.is_some();
         if stands && !replace {
             return Err(Wrong::new(Status::PRECONDITION, "an entry has the new name").into());
@@ -158,6 +161,17 @@ impl Connection {
         let replaces = Replaces::Anything;
         self.http_submit(asked.id, success, Change::Rename { name, to, replace, replaces }, turn);
         Ok(())
+    }
+
+    /// An address with a slash at its end is that of a directory, and of no file with this name.
+    fn is_as_addressed(&self, target: &Target, stands: Option<&EntryKind>) -> Result<(), Refused> {
+        let is_other = stands.is_some_and(|kind| !matches!(kind, EntryKind::Directory));
+        // Who may not learn what stands there is told the same in any case.
+        let is_other = is_other || !self.may_learn();
+        match target.is_directory && is_other {
+            true => Err(Wrong::new(Status::CONFLICT, "no directory has that name").into()),
+            false => Ok(()),
+        }
     }
 
     /// The status of a change that makes an entry where one stands, or not.
@@ -194,6 +208,14 @@ fn named(asked: &Asked) -> Result<Name, Refused> {
     let coding = head.field(Field::ContentEncoding);
     if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Wrong::new(Status::MEDIA, "files are stored as they come, not decoded").into());
+    }
+    // A body up to the end of the connection would be empty here, and replace the file by nothing.
+    if head.framing == Framing::Length(0) && head.field(Field::ContentLength).is_none() {
+        return Err(Wrong::new(
+            Status::LENGTH_REQUIRED,
+            "a file comes with its length or in chunks",
+        )
+        .into());
     }
     if head.field(Field::ContentRange).is_some() {
         return Err(Wrong::bad("a part of a file can't be put").into());
