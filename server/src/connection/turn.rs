@@ -30,6 +30,10 @@ const TIME: Duration = Duration::from_millis(10);
 /// The same while new directories are filled: they become visible when the turn ends.
 const FILLING_TIME: Duration = Duration::from_millis(50);
 
+/// Requests of HTTP that begin in one turn. A client needs no window for them, nor a login, and a few bytes each: of a crowd
+/// of clients that send thousands at once, each would use all of its time.
+const REQUESTS: usize = 2;
+
 /// Locks that a worker holds while it changes a draft.
 pub(super) type Leave<'a> = (fence::Leave<'a>, ReadGuard<'a, State>);
 
@@ -138,17 +142,24 @@ impl Base {
 pub(super) struct Share {
     began: Instant,
     bytes: usize,
+    /// Requests of HTTP that have begun.
+    requests: usize,
 }
 
 impl Share {
     /// The bytes and the time of a turn that begins.
     fn new() -> Self {
-        Self { began: Instant::now(), bytes: 0 }
+        Self { began: Instant::now(), bytes: 0, requests: 0 }
     }
 
     /// So many bytes have been read.
     pub(super) fn took(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// A request of HTTP has begun.
+    pub(super) fn was_asked(&mut self) {
+        self.requests += 1;
     }
 
     /// Bytes that fit the time that is left, if they take as long as those before them; any number in a turn that begins.
@@ -167,7 +178,8 @@ impl Share {
     /// Whether the turn has taken all the time that it may. Bytes that are read already are left undecoded only then:
     /// keeping them copies them.
     pub(super) fn is_late(&self, is_filling: bool) -> bool {
-        self.began.elapsed() >= if is_filling { FILLING_TIME } else { TIME }
+        let time = if is_filling { FILLING_TIME } else { TIME };
+        self.requests >= REQUESTS || self.began.elapsed() >= time
     }
 }
 
@@ -183,6 +195,15 @@ fn fits(bytes: usize, took: Duration, all: Duration) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn turn_is_over_with_its_second_request_of_http() {
+        let mut share = Share::new();
+        share.was_asked();
+        assert!(!share.is_over(true), "the body of the first may be long");
+        share.was_asked();
+        assert!(share.is_over(false) && share.is_late(true));
+    }
 
     #[test]
     fn less_fits_a_turn_the_more_of_it_is_over() {

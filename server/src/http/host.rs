@@ -41,9 +41,11 @@ fn name(host: &str) -> Option<&str> {
     (is_whole && !name.is_empty() && name.bytes().all(is_letter)).then_some(name)
 }
 
-/// Whether an `Origin` is the server that `host` is the `Host` of.
-pub(crate) fn is_own(origin: &str, host: &str) -> bool {
-    let schemes = [("http://", ":80"), ("https://", ":443")];
+/// Whether an `Origin` is the server that `host` is the `Host` of. Over TLS a page in clear is not: anybody on the way may have made
+/// it. In clear a page over TLS may be, from a proxy in front of this server.
+pub(crate) fn is_own(origin: &str, host: &str, over_tls: bool) -> bool {
+    let schemes = [("https://", ":443"), ("http://", ":80")];
+    let schemes = if over_tls { &schemes[..1] } else { &schemes[..] };
     schemes.iter().any(|(scheme, port)| {
         let authority = match origin.split_at_checked(scheme.len()) {
             Some((begin, rest)) if begin.eq_ignore_ascii_case(scheme) => rest,
@@ -116,7 +118,9 @@ mod tests {
             ("http://", "", false),
             ("box.example", "box.example", false),
         ] {
-            assert_eq!(is_own(origin, host), own, "{origin} {host}");
+            assert_eq!(is_own(origin, host, false), own, "{origin} {host}");
+            let over_tls = own && origin.to_ascii_lowercase().starts_with("https");
+            assert_eq!(is_own(origin, host, true), over_tls, "{origin} {host}");
         }
     }
 }

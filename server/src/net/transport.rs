@@ -60,6 +60,11 @@ pub(super) fn kind(first: &[u8]) -> Kind {
 }
 
 impl Transport {
+    /// Whether its bytes are encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// A stream of which no byte has come.
     pub(crate) fn new(accepts: Accepts) -> Self {
         Self::Sniffing { accepts, first: Vec::new() }

@@ -92,7 +92,8 @@ impl Connection {
             (http.skipped, http.asked) = (0, None);
         }
         self.sink = Sink::Nothing;
-        let target = match meant(&head, turn.services) {
+        turn.share.was_asked();
+        let target = match meant(&head, self.transport.is_tls(), turn.services) {
             Ok(target) => target,
             Err(wrong) => return self.refuse_http(id, wrong.into()),
         };
@@ -200,13 +201,13 @@ impl Connection {
 }
 
 /// Whether a request is meant for this server, is sent by no page of another one, and asks for something that there is.
-fn meant(head: &Head, services: &Services) -> Result<Target, Wrong> {
+fn meant(head: &Head, over_tls: bool, services: &Services) -> Result<Target, Wrong> {
     let host = head.field(Field::Host);
     if host.is_some_and(|host| !services.hosts.know(host)) {
         let why = "this server is not known by that name (hauld --http-host)";
         return Err(Wrong::new(Status::MISDIRECTED, why));
     }
-    let is_of_another = |origin: &str| !host.is_some_and(|host| is_own(origin, host));
+    let is_of_another = |origin: &str| !host.is_some_and(|host| is_own(origin, host, over_tls));
     if head.method.changes() && head.field(Field::Origin).is_some_and(is_of_another) {
         let why = "a page of another server may change nothing here";
         return Err(Wrong::new(Status::FORBIDDEN, why));
