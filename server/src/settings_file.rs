@@ -53,17 +53,17 @@ pub enum SettingsError {
         /// The cause.
         source: std::io::Error,
     },
-    /// All that is wrong in the file.
+    /// The file has errors.
     #[error("{}", Lines { path, wrong })]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// Lines, from 1, and what is wrong there.
+        /// Lines, from 1, and the error of each.
         wrong: Vec<(usize, String)>,
     },
 }
 
-/// What is wrong, a line each, in the form that editors jump to.
+/// The errors of a file, a line each, in the form that editors jump to.
 struct Lines<'a> {
     path: &'a Path,
     wrong: &'a [(usize, String)],

@@ -165,6 +165,13 @@ fn same_bytes(left: &Path, right: &Path) -> anyhow::Result<bool> {
     }
 }
 
+/// Bytes on the disk of all files below a directory; of those that go meanwhile none.
+#[must_use]
+pub fn disk_size(root: &Path) -> u64 {
+    let found = WalkDir::new(root).into_iter().flatten().flat_map(|entry| entry.metadata());
+    found.filter(Metadata::is_file).map(|found| found.blocks() * 512).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

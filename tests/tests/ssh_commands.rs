@@ -212,17 +212,6 @@ fn no_token_goes_over_ssh() {
     assert!(!sent.windows(13).any(|window| window == &token.as_bytes()[..13]));
 }
 
-/// Bytes on the disk below a directory.
-fn size(root: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(root) else { return 0 };
-    let size = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(found) if found.is_dir() => size(&entry.path()),
-        Ok(found) => found.blocks() * 512,
-        Err(_) => 0,
-    };
-    entries.flatten().map(size).sum()
-}
-
 #[test]
 fn interruption_in_the_middle_is_no_lost_connection() {
     let machine = OverSsh::new();
@@ -230,7 +219,7 @@ fn interruption_in_the_middle_is_no_lost_connection() {
     let words = ["put", "s", "box:in", "--limit-rate", "8MB"];
     let mut command = machine.command(&words);
     let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("parts are there", || size(&machine.home().join("in/.haul")) > 5_000_000);
+    eventually("parts are there", || tree::disk_size(&machine.home().join("in/.haul")) > 5_000_000);
     let pid = rustix::process::Pid::from_raw(machine.pid().unwrap()).unwrap();
     // The terminal signals both.
     signal(&client, Signal::INT);

@@ -58,7 +58,7 @@ fn ssh_that_is_killed_at_half_of_a_large_file_is_told_and_the_next_run_goes_on()
     let client = sshd.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let client = client.unwrap();
     let parts = sshd.there().join("in/.haul");
-    eventually("half of it is there", || size(&parts) > 15_000_000);
+    eventually("half of it is there", || tree::disk_size(&parts) > 15_000_000);
     rustix::process::kill_process(child_of(&client).unwrap(), Signal::KILL).unwrap();
     let output = ended(client);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
@@ -73,17 +73,6 @@ fn ssh_that_is_killed_at_half_of_a_large_file_is_told_and_the_next_run_goes_on()
     let summary = last(&again.get_output().stdout);
     assert!(summary["bytes_sent"].as_u64().unwrap() < 30_000_000, "{summary}");
     assert_eq!(fs::read(sshd.there().join("in/s/large")).unwrap(), bytes);
-}
-
-/// Bytes on the disk below a directory.
-fn size(root: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(root) else { return 0 };
-    let size = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(found) if found.is_dir() => size(&entry.path()),
-        Ok(found) => found.blocks() * 512,
-        Err(_) => 0,
-    };
-    entries.flatten().map(size).sum()
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl Cat {
             let ahead = if self.facts.is_some() { AHEAD.max(2 * self.part) } else { 1 };
             while next - self.written < ahead && next < size && asking.has_room() {
                 let (name, state) = (self.name.clone(), self.facts.map(|facts| facts.state));
-                // What is written can not be taken back, so each part is compared before.
+                // haul can not take written bytes back, so it compares each part before.
                 let whole = false;
                 let op = Op::Get { name, offset: next, part_size: self.part, state, whole };
                 asked.push_back((asking.ask(&op)?, next));

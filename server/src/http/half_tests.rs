@@ -8,7 +8,7 @@ use super::status::{Status, Wrong};
 
 const NOW: Time = Time::from_millis(1);
 
-/// What the peer was told, as text.
+/// The bytes that the peer was sent, as text.
 fn said(half: &mut Half) -> String {
     let text = String::from_utf8_lossy(half.output()).into_owned();
     half.sent(half.output().len(), NOW);

@@ -16,7 +16,7 @@ pub(super) struct Lines {
     cr: bool,
 }
 
-/// What a byte ends.
+/// The line that a byte ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ends {
     /// No line.

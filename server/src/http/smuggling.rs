@@ -297,7 +297,7 @@ fn nearly() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Whatever comes, in whatever pieces: the same events, and memory within its bound (which [`events`] asserts).
+    /// The machine tells the same events of a stream in any pieces, and keeps its memory within its bound (which [`events`] asserts).
     #[test]
     fn events_do_not_depend_on_the_pieces(
         bytes in nearly(),

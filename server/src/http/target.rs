@@ -175,7 +175,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a target is, it is no panic and no name that the protocol does not have.
+        /// No target makes the parser panic, or is a name that the protocol does not have.
         #[test]
         fn any_target_is_a_name_or_refused(text in "[ -~]{0,40}") {
             if let Ok(Target { name: Some(name), .. }) = Target::parse(&text) {

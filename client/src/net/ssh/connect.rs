@@ -98,7 +98,7 @@ mod unix {
                 }
                 // A program that has ended may have written before; what it has started may go on.
                 let status = self.session.status();
-                // What comes back tells why nobody reads it, if so.
+                // If nobody reads the line, the answer or the exit code tells why.
                 self.send(&mut left);
                 let read = match self.socket.read(&mut buffer) {
                     Ok(0) => None,

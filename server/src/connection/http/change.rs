@@ -166,7 +166,7 @@ impl Connection {
     /// An address with a slash at its end is that of a directory, and of no file with this name.
     fn is_as_addressed(&self, target: &Target, stands: Option<&EntryKind>) -> Result<(), Refused> {
         let is_other = stands.is_some_and(|kind| !matches!(kind, EntryKind::Directory));
-        // Who may not learn what stands there is told the same in any case.
+        // An account that may not learn which entries stand there gets one answer in all cases.
         let is_other = is_other || !self.may_learn();
         match target.is_directory && is_other {
             true => Err(Wrong::new(Status::CONFLICT, "no directory has that name").into()),
