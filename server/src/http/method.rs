@@ -12,6 +12,13 @@ pub(crate) enum Method {
     Mkcol,
     Move,
     Options,
+    Post,
+    Patch,
+    Propfind,
+    Proppatch,
+    Copy,
+    Lock,
+    Unlock,
     /// One that is known elsewhere and not served here.
     Unserved,
     /// One that nobody knows.
@@ -31,8 +38,14 @@ impl Method {
             "MKCOL" => Self::Mkcol,
             "MOVE" => Self::Move,
             "OPTIONS" => Self::Options,
-            "POST" | "PATCH" | "CONNECT" | "TRACE" | "PROPFIND" | "PROPPATCH" | "COPY" | "LOCK"
-            | "UNLOCK" => Self::Unserved,
+            "POST" => Self::Post,
+            "PATCH" => Self::Patch,
+            "PROPFIND" => Self::Propfind,
+            "PROPPATCH" => Self::Proppatch,
+            "COPY" => Self::Copy,
+            "LOCK" => Self::Lock,
+            "UNLOCK" => Self::Unlock,
+            "CONNECT" | "TRACE" => Self::Unserved,
             _ => Self::Unknown,
         }
     }
@@ -50,6 +63,9 @@ impl Method {
             Self::Put | Self::Mkcol => &[Right::Put],
             Self::Delete => &[Right::Delete],
             Self::Move => &[Right::Put, Right::Delete],
+            // None of them is served for an entry.
+            Self::Post | Self::Patch | Self::Propfind | Self::Proppatch => &[],
+            Self::Copy | Self::Lock | Self::Unlock => &[],
             Self::Options | Self::Unserved | Self::Unknown => &[],
         };
         rights.iter().copied().collect()

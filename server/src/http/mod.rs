@@ -6,6 +6,7 @@
 //! each: a target, a `Host`, a range, a digest, or write one: a head, a page. Knows names, codes and rights of the protocol,
 //! and nothing of the store or of connections.
 
+pub(crate) mod address;
 pub(crate) mod chunks;
 pub(crate) mod credentials;
 pub(crate) mod digests;

@@ -20,15 +20,7 @@ pub(crate) struct Target {
 impl Target {
     /// Reads a target, or the value of `Destination`: a path, or a whole address.
     pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
-        let (authority, path) = match text.strip_prefix('/') {
-            Some(path) => (None, path),
-            None => absolute(text)?,
-        };
-        if path.contains('#') {
-            return Err(Wrong::bad("the address has a fragment"));
-        }
-        let (raw, query) = path.split_once('?').unwrap_or((path, ""));
-        let path = decode(raw)?;
+        let Parts { authority, raw, query, path } = Parts::of(text)?;
         let (path, is_directory) = match path.strip_suffix(b"/") {
             Some(path) => (path, true),
             None => (&path[..], raw.is_empty()),
@@ -36,9 +28,7 @@ impl Target {
         let name = match raw.is_empty() {
             true => None,
             false => Some(Name::parse(path).map_err(|error| match error {
-                NameError::Reserved => {
-                    Wrong::new(Status::NOT_FOUND, "names below .haul are the server's own")
-                }
+                NameError::Reserved => reserved(),
                 NameError::Dots => Wrong::bad("the address has . or .. in it"),
                 NameError::EmptyComponent | NameError::Absolute | NameError::TrailingSlash => {
                     Wrong::bad("the address has // in it")
@@ -53,6 +43,35 @@ impl Target {
     pub(crate) fn asks_for(&self, word: &str) -> bool {
         self.query.split('&').any(|part| part == word || part.split('=').next() == Some(word))
     }
+}
+
+/// The parts of an address, whoever it belongs to.
+pub(super) struct Parts<'a> {
+    pub(super) authority: Option<String>,
+    /// The path as it came, without the slash at its begin.
+    raw: &'a str,
+    pub(super) query: &'a str,
+    /// The path, decoded.
+    pub(super) path: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(text: &'a str) -> Result<Self, Wrong> {
+        let (authority, path) = match text.strip_prefix('/') {
+            Some(path) => (None, path),
+            None => absolute(text)?,
+        };
+        if path.contains('#') {
+            return Err(Wrong::bad("the address has a fragment"));
+        }
+        let (raw, query) = path.split_once('?').unwrap_or((path, ""));
+        Ok(Self { authority, raw, query, path: decode(raw)? })
+    }
+}
+
+/// No entry has such a name, and the server has nothing of its own there.
+pub(crate) fn reserved() -> Wrong {
+    Wrong::new(Status::NOT_FOUND, "names below .haul are the server's own")
 }
 
 /// The authority and the path of a whole address.

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use haul_protocol::{Name, RequestId};
 
+use crate::http::address::Address;
 use crate::http::head::Head;
 use crate::http::status::{Status, Wrong};
 use crate::http::target::Target;
 use crate::refusal::Refusal;
 use crate::services::seats::Seat;
 
-/// A request whose head has been looked at.
+/// A request whose head has been looked at. `T`: an address of any kind, or only that of an entry or of the server's own.
 #[derive(Debug)]
-pub(in crate::connection) struct Asked {
+pub(in crate::connection) struct Asked<T = Target> {
     pub(in crate::connection) id: RequestId,
     pub(in crate::connection) head: Box<Head>,
-    pub(in crate::connection) target: Target,
+    pub(in crate::connection) target: T,
 }
 
 /// A request whose connection waits for a seat.
@@ -24,7 +25,7 @@ pub(in crate::connection) struct Waiting {
     pub(in crate::connection) seat: Arc<Seat>,
     /// When it began to wait.
     pub(in crate::connection) since: u64,
-    pub(in crate::connection) asked: Box<Asked>,
+    pub(in crate::connection) asked: Box<Asked<Address>>,
 }
 
 impl Waiting {

@@ -11,6 +11,7 @@ use crate::connection::job::Job;
 use crate::connection::login::{unknown_token, without_account};
 use crate::connection::turn::Turn;
 use crate::connection::{Connection, Dialect};
+use crate::http::address::Address;
 use crate::http::credentials::Credentials;
 use crate::refusal::Refusal;
 use crate::services::Services;
@@ -18,15 +19,15 @@ use crate::uploads::random_token;
 
 impl Connection {
     /// Finds the account of a request, if the server has accounts.
-    pub(super) fn http_log_in(&mut self, mut asked: Box<Asked>, turn: &mut Turn<'_>) {
+    pub(super) fn http_log_in(&mut self, mut asked: Box<Asked<Address>>, turn: &mut Turn<'_>) {
         let services = turn.services;
         // Without accounts a token has no meaning.
         if !self.needs_account(services) {
-            return self.http_enters(asked, turn);
+            return self.http_enters(*asked, turn);
         }
         let credentials = std::mem::take(&mut asked.head.credentials);
         if self.has_login_of(&credentials) {
-            return self.http_enters(asked, turn);
+            return self.http_enters(*asked, turn);
         }
         self.log_out(services);
         let waker = waker(turn.notify, self.id);
@@ -63,7 +64,7 @@ impl Connection {
     }
 
     /// Not as a refusal of the store: the audit log has its own line for a login.
-    fn refuse_login(&mut self, asked: &Asked, refusal: Refusal) {
+    fn refuse_login(&mut self, asked: &Asked<Address>, refusal: Refusal) {
         let told = self.told(refusal);
         let said = self.half.refuse(asked.id, told);
         self.note_unsaid(said);
@@ -94,7 +95,12 @@ impl Connection {
         }
     }
 
-    fn http_logged_in(&mut self, login: Arc<Login>, asked: Box<Asked>, turn: &mut Turn<'_>) {
+    fn http_logged_in(
+        &mut self,
+        login: Arc<Login>,
+        asked: Box<Asked<Address>>,
+        turn: &mut Turn<'_>,
+    ) {
         let account = Arc::clone(&login.account);
         tracing::info!(peer = self.peer, account = %account.name, token = %login.proof(), "logged in");
         self.tell_login(&login);
@@ -121,7 +127,7 @@ impl Connection {
         }
         let Some(seat) = self.take_seat(&client, 0, turn) else { return };
         if seat.is_taken() {
-            return self.http_enters(asked, turn);
+            return self.http_enters(*asked, turn);
         }
         tracing::info!(peer = self.peer, "waits until another connection ends");
         let since = turn.services.now();
@@ -130,7 +136,7 @@ impl Connection {
 
     /// The connection has its seat.
     pub(in crate::connection) fn http_has_seat(&mut self, waiting: Waiting, turn: &mut Turn<'_>) {
-        self.http_enters(waiting.asked, turn);
+        self.http_enters(*waiting.asked, turn);
     }
 }
 

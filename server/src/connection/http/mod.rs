@@ -9,6 +9,7 @@ mod change;
 pub(super) mod directory;
 pub(super) mod file;
 mod login;
+mod own;
 pub(super) mod stated;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,12 +22,12 @@ use super::sink::Sink;
 use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::accounts::ClientId;
+use crate::http::address::Address;
 use crate::http::head::{Field, Framing, Head};
 use crate::http::host::is_own;
 use crate::http::method::{ALLOWED, Method};
 use crate::http::response::{Length, Response};
 use crate::http::status::{Status, Wrong};
-use crate::http::target::Target;
 use crate::services::Services;
 use asked::{Asked, Refused};
 use directory::Directory;
@@ -44,7 +45,7 @@ pub(super) struct Http {
     /// The last request was one of somebody who may ask.
     pub(super) has_come_in: bool,
     /// The request that is carried out once it is complete.
-    asked: Option<Box<Asked>>,
+    asked: Option<Box<Asked<Address>>>,
     /// Bytes of the present body that were of no use.
     skipped: u64,
 }
@@ -101,11 +102,20 @@ impl Connection {
     }
 
     /// The account of the request is known, if it needs one: does what comes before its body.
-    pub(super) fn http_enters(&mut self, asked: Box<Asked>, turn: &mut Turn<'_>) {
+    fn http_enters(&mut self, asked: Asked<Address>, turn: &mut Turn<'_>) {
         if let Some(http) = self.http() {
             http.has_come_in = true;
         }
         self.enter_view(turn);
+        let Asked { id, head, target } = asked;
+        match target {
+            Address::Entry(target) => self.entry_enters(Box::new(Asked { id, head, target }), turn),
+            Address::Own(target) => self.own_enters(Asked { id, head, target }),
+        }
+    }
+
+    /// The request is about an entry.
+    fn entry_enters(&mut self, asked: Box<Asked>, turn: &mut Turn<'_>) {
         if !self.may_change && asked.head.method.changes() {
             return self.refuse(asked.id, only_reads().into());
         }
@@ -113,8 +123,15 @@ impl Connection {
         if let Err(refusal) = self.may(needs) {
             return self.refuse(asked.id, refusal.into());
         }
-        if asked.head.method == Method::Put {
-            return self.http_put(asked, turn);
+        match asked.head.method {
+            Method::Put => return self.http_put(asked, turn),
+            Method::Post | Method::Patch | Method::Propfind | Method::Proppatch => {
+                return self.refuse_http(asked.id, unserved().into());
+            }
+            Method::Copy | Method::Lock | Method::Unlock => {
+                return self.refuse_http(asked.id, unserved().into());
+            }
+            _ => {}
         }
         let id = asked.id;
         let is_long = matches!(asked.head.framing, Framing::Length(len) if len > MOST_SKIPPED);
@@ -125,8 +142,9 @@ impl Connection {
         if let Some(half) = self.half.http() {
             half.go_on();
         }
+        let Asked { id, head, target } = *asked;
         if let Some(http) = self.http() {
-            http.asked = Some(asked);
+            http.asked = Some(Box::new(Asked { id, head, target: Address::Entry(target) }));
         }
     }
 
@@ -141,20 +159,22 @@ impl Connection {
     /// The request is complete.
     pub(super) fn http_end(&mut self, turn: &mut Turn<'_>) {
         let Some(asked) = self.http().and_then(|http| http.asked.take()) else { return };
-        let (id, method) = (asked.id, asked.head.method);
+        let Asked { id, head, target } = *asked;
+        let Address::Entry(target) = target else { return };
+        let (method, asked) = (head.method, Asked { id, head, target });
         turn.services.store.refresh(&turn.base.parents);
         let done = match method {
             Method::Get | Method::Head => self.http_get(&asked, turn),
             Method::Delete => self.http_delete(&asked, turn),
-            Method::Mkcol => self.http_mkcol(*asked, turn),
-            Method::Move => self.http_move(*asked, turn),
+            Method::Mkcol => self.http_mkcol(asked, turn),
+            Method::Move => self.http_move(asked, turn),
             Method::Options => {
                 let response = Response::new(Status::NO_CONTENT).with("Allow", ALLOWED);
                 self.begin_answer(&response, Length::Absent);
                 Ok(())
             }
             // They were refused before.
-            Method::Put | Method::Unserved | Method::Unknown => Ok(()),
+            _ => Ok(()),
         };
         if let Err(refused) = done {
             self.refuse_http(id, refused);
@@ -201,7 +221,7 @@ impl Connection {
 }
 
 /// Whether a request is meant for this server, is sent by no page of another one, and asks for something that there is.
-fn meant(head: &Head, over_tls: bool, services: &Services) -> Result<Target, Wrong> {
+fn meant(head: &Head, over_tls: bool, services: &Services) -> Result<Address, Wrong> {
     let host = head.field(Field::Host);
     if host.is_some_and(|host| !services.hosts.know(host)) {
         let why = "this server is not known by that name (hauld --http-host)";
@@ -213,7 +233,7 @@ fn meant(head: &Head, over_tls: bool, services: &Services) -> Result<Target, Wro
         return Err(Wrong::new(Status::FORBIDDEN, why));
     }
     match head.method {
-        Method::Unserved => return Err(Wrong::new(Status::METHOD, "that is not served here")),
+        Method::Unserved => return Err(unserved()),
         Method::Unknown => {
             return Err(Wrong::new(Status::NOT_IMPLEMENTED, "that method is not known here"));
         }
@@ -223,11 +243,15 @@ fn meant(head: &Head, over_tls: bool, services: &Services) -> Result<Target, Wro
         "*" if head.method == Method::Options => "/",
         text => text,
     };
-    let target = Target::parse(text)?;
-    if let Some(authority) = &target.authority
+    let target = Address::parse(text)?;
+    if let Some(authority) = target.authority()
         && host.is_some_and(|host| !host.eq_ignore_ascii_case(authority))
     {
         return Err(Wrong::bad("the address has another authority than Host"));
     }
     Ok(target)
+}
+
+fn unserved() -> Wrong {
+    Wrong::new(Status::METHOD, "that is not served here")
 }

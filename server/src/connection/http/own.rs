@@ -1,0 +1,15 @@
+//! Requests for addresses of the server's own, below `/.haul/`.
+
+use super::asked::Asked;
+use crate::connection::Connection;
+use crate::http::address::Own;
+use crate::http::target::reserved;
+
+impl Connection {
+    /// The account of the request is known, if it needs one: does what comes before its body.
+    pub(super) fn own_enters(&mut self, asked: Asked<Own>) {
+        let (first, rest) = asked.target.split();
+        tracing::debug!(peer = self.peer, first, rest, query = &*asked.target.query, "not served");
+        self.refuse_http(asked.id, reserved().into());
+    }
+}
