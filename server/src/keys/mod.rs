@@ -156,7 +156,12 @@ impl Keys {
         }
         // Not before: a client that is shown the key before, and is told of no other, would not know this one when it comes.
         if let Some(next) = next {
-            *self.next.write() = next;
+            let mut told = self.next.write();
+            // Nor would a client that was shown the key before and asks only now, so the key that has come stays announced.
+            let has_come = next.is_none() && *told == Some(self.pin());
+            if !has_come {
+                *told = next;
+            }
         }
         self.tell_the_end(seen);
     }
@@ -256,5 +261,25 @@ mod tests {
         seen.stamps = keys.source.stamps();
         keys.look(&mut seen);
         assert!(!seen.has_failed && keys.pin() == pin);
+    }
+
+    #[test]
+    fn key_that_has_come_stays_announced_for_clients_that_were_shown_the_one_before() {
+        let place = tempfile::TempDir::new().unwrap();
+        let directory = || Directory::new(place.path());
+        let keys = Keys::open(Source::Own(directory())).unwrap();
+        let mut seen = keys.seen();
+        let next = directory().make_next().unwrap();
+        keys.look(&mut seen);
+        assert_eq!(keys.next_pin(), Some(next));
+        directory().switch().unwrap();
+        keys.look(&mut seen);
+        assert_eq!((keys.pin(), keys.next_pin()), (next, Some(next)));
+        let later = directory().make_next().unwrap();
+        keys.look(&mut seen);
+        assert_eq!((keys.pin(), keys.next_pin()), (next, Some(later)));
+        fs::remove_file(&directory().files()[2]).unwrap();
+        keys.look(&mut seen);
+        assert_eq!((keys.pin(), keys.next_pin()), (next, None));
     }
 }
