@@ -45,7 +45,7 @@ pub(super) fn put(
         return wrong(&error);
     }
     let is_held = options.from_command.is_some() || send.receipt.is_some();
-    let _held = is_held.then(|| signals.hold_deadly());
+    let _held = is_held.then(|| signals.hold_deadly()).transpose()?;
     let builder = common(destination, selection, connection, signals);
     let mut builder = match single(sources, options) {
         Ok(None) => builder.put_renamed(sources, rename.as_deref()),
@@ -86,7 +86,7 @@ pub(super) fn sync(
     if let Err(error) = one_reader(sources.iter().map(PathBuf::as_path), 0, selection) {
         return Ok(ending.fail(Reason::Usage, &error));
     }
-    let _held = send.receipt.is_some().then(|| signals.hold_deadly());
+    let _held = send.receipt.is_some().then(|| signals.hold_deadly()).transpose()?;
     let delete = options.delete.then_some(Delete {
         force: options.force_delete,
         all: options.delete_all,
@@ -143,7 +143,7 @@ pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Resu
     let Some(source) = source else {
         return Ok(ending.fail(Reason::Usage, &"publish what? haul publish SRC DEST"));
     };
-    let _held = receipt.is_some().then(|| signals.hold_deadly());
+    let _held = receipt.is_some().then(|| signals.hold_deadly()).transpose()?;
     let mut builder = common(destination, selection, connection, signals).publish(source);
     if options.checksum {
         builder = builder.checksum();

@@ -6,24 +6,37 @@ pub(super) use platform::Deadly;
 #[cfg(unix)]
 mod platform {
     use std::io;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex, PoisonError};
 
     use signal_hook::consts::{
         SIGABRT, SIGALRM, SIGHUP, SIGPROF, SIGQUIT, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
     };
     use signal_hook::flag;
+    use signal_hook::iterator::Handle;
 
     /// All such signals that other processes send, or the kernel because of a timer or a limit. Signals that tell of a fault in
     /// haul itself are not among them, nor are those whose default the library does not know.
     const DEADLY: [i32; 9] =
         [SIGHUP, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU];
 
-    /// Such signals, which do what they always do as long as nobody holds them.
+    /// Such signals, which do what they always do as long as nobody holds them. Nothing is asked of the system before they are
+    /// held for the first time: most commands never do.
     #[derive(Debug, Clone)]
     pub(crate) struct Deadly {
         is_free: Arc<AtomicBool>,
         heard: Arc<AtomicUsize>,
+        /// Until they are watched.
+        unwatched: Arc<Mutex<Option<Listeners>>>,
+    }
+
+    /// Those who are told of such a signal that comes while they are held.
+    #[derive(Debug)]
+    struct Listeners {
+        /// The flag that the signal sets.
+        stop: Arc<AtomicBool>,
+        /// The thread that stops the run then.
+        thread: Handle,
     }
 
     /// Holds such signals back until it is dropped.
@@ -31,29 +44,41 @@ mod platform {
 
     impl Default for Deadly {
         fn default() -> Self {
-            Self { is_free: Arc::new(AtomicBool::new(true)), heard: Arc::default() }
+            let is_free = Arc::new(AtomicBool::new(true));
+            Self { is_free, heard: Arc::default(), unwatched: Arc::default() }
         }
     }
 
     impl Deadly {
-        /// Watches these signals, but for those that are ignored. `stop` is set when one comes while they are held. Returns
-        /// the signals, for the thread that stops the run then.
-        pub(crate) fn install(&self, stop: &Arc<AtomicBool>) -> io::Result<Vec<i32>> {
-            let mut watched = DEADLY.to_vec();
-            watched.retain(|signal| !is_ignored(*signal));
-            for &signal in &watched {
+        /// Tells it of the flag that such a signal sets while they are held, and of the thread that stops the run then.
+        pub(crate) fn attach(&self, stop: &Arc<AtomicBool>, thread: Handle) {
+            let mut unwatched = self.unwatched.lock().unwrap_or_else(PoisonError::into_inner);
+            *unwatched = Some(Listeners { stop: Arc::clone(stop), thread });
+        }
+
+        /// From now on, such a signal ends the run that goes on. Signals that are ignored stay so.
+        ///
+        /// # Errors
+        /// If the system does not allow it.
+        pub(crate) fn hold(&self) -> io::Result<Held<'_>> {
+            let mut unwatched = self.unwatched.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(listeners) = unwatched.take() {
+                self.watch(&listeners)?;
+            }
+            self.is_free.store(false, Ordering::Release);
+            Ok(Held(self))
+        }
+
+        fn watch(&self, Listeners { stop, thread }: &Listeners) -> io::Result<()> {
+            let ignored = ignored();
+            for signal in DEADLY.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0) {
                 flag::register_conditional_default(signal, Arc::clone(&self.is_free))?;
                 let number = usize::try_from(signal).unwrap_or(0);
                 flag::register_usize(signal, Arc::clone(&self.heard), number)?;
                 flag::register(signal, Arc::clone(stop))?;
+                thread.add_signal(signal)?;
             }
-            Ok(watched)
-        }
-
-        /// From now on, such a signal ends the run that goes on.
-        pub(crate) fn hold(&self) -> Held<'_> {
-            self.is_free.store(false, Ordering::Release);
-            Held(self)
+            Ok(())
         }
 
         /// The exit code of the process, as a shell has it, if such a signal has come while they are held and will end it.
@@ -74,12 +99,12 @@ mod platform {
         }
     }
 
-    /// Whether the parent of haul wants this signal to be ignored, as `nohup` does (proc_pid_status(5)).
-    fn is_ignored(signal: i32) -> bool {
+    /// The signals that the parent of haul wants to be ignored, as `nohup` does: a bit for each, as proc_pid_status(5) has
+    /// them.
+    fn ignored() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
     }
 }
 
@@ -90,8 +115,14 @@ mod platform {
     pub(crate) struct Deadly;
 
     impl Deadly {
-        #[expect(clippy::unused_self, reason = "other platforms have such signals")]
-        pub(crate) fn hold(&self) {}
+        #[expect(
+            clippy::unused_self,
+            clippy::unnecessary_wraps,
+            reason = "other platforms have such signals"
+        )]
+        pub(crate) fn hold(&self) -> std::io::Result<()> {
+            Ok(())
+        }
 
         #[expect(clippy::unused_self, reason = "other platforms have such signals")]
         pub(crate) fn code(&self) -> Option<u8> {

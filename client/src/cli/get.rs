@@ -128,7 +128,10 @@ pub(super) fn carry_out(
     if let Err(error) = one_reader([], 0, &selection) {
         return ending.fail(Reason::Usage, &error);
     }
-    let _held = options.receipt.is_some().then(|| signals.hold_deadly());
+    let _held = match options.receipt.as_ref().map(|_| signals.hold_deadly()).transpose() {
+        Ok(held) => held,
+        Err(error) => return ending.fail(Reason::System, &error),
+    };
     let mut display = Display::new(options.output, kind, false).to(first.place());
     let trust = match access::trust(first.place(), insecure, signals, display.bar()) {
         Ok(trust) => trust,

@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM: the first ends the command in order, the second the process; between commands
 //! the first does.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,10 @@ impl Signals {
     }
 
     /// While this is held, SIGHUP, SIGQUIT and the like end the run first, and haul then.
-    pub(super) fn hold_deadly(&self) -> impl Sized {
+    ///
+    /// # Errors
+    /// If the system does not allow it.
+    pub(super) fn hold_deadly(&self) -> io::Result<impl Sized> {
         self.deadly.hold()
     }
 
@@ -124,12 +128,12 @@ impl Signals {
 fn watch(own: &Signals, signal: impl Fn() + Send + 'static) -> anyhow::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let heard = own.interrupt.flag();
-    let mut watched = own.deadly.install(heard)?;
-    for signal in [SIGINT, SIGTERM] {
+    let watched = [SIGINT, SIGTERM];
+    for signal in watched {
         signal_hook::flag::register(signal, Arc::clone(heard))?;
-        watched.push(signal);
     }
     let mut signals = signal_hook::iterator::Signals::new(watched)?;
+    own.deadly.attach(heard, signals.handle());
     std::thread::Builder::new()
         .name(String::from("signals"))
         .spawn(move || signals.forever().for_each(|_| signal()))?;

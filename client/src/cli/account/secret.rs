@@ -97,7 +97,7 @@ fn first_line() -> io::Result<Zeroizing<Vec<u8>>> {
 #[cfg(unix)]
 fn ask(login: &str, signals: &Signals) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     signals.begin();
-    let _held = signals.hold_deadly();
+    let _held = signals.hold_deadly()?;
     let prompt = format!("Token for {login}: ");
     let asked = Terminal::open();
     let line = asked.and_then(|mut it| it.read_secret(&prompt, &|| signals.is_set()));

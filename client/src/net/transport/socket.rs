@@ -127,13 +127,11 @@ impl Socket {
     #[must_use]
     pub fn leaves_the_machine(&self) -> bool {
         match self {
-            Self::Tcp(stream) => match (stream.local_addr(), stream.peer_addr()) {
-                (Ok(local), Ok(peer)) => {
-                    let peer = peer.ip().to_canonical();
-                    !peer.is_loopback() && local.ip().to_canonical() != peer
-                }
-                _ => false,
-            },
+            Self::Tcp(stream) => stream.peer_addr().is_ok_and(|peer| {
+                let peer = peer.ip().to_canonical();
+                let is_here = |local: std::net::SocketAddr| local.ip().to_canonical() == peer;
+                !peer.is_loopback() && stream.local_addr().is_ok_and(|local| !is_here(local))
+            }),
             #[cfg(unix)]
             Self::Unix(_) => false,
         }
