@@ -27,6 +27,7 @@ mod congestion;
 mod damaged;
 mod day;
 mod default_acl;
+mod demand;
 mod documents;
 mod documents_accounts;
 mod entries;

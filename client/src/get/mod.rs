@@ -178,7 +178,7 @@ impl Get {
             delete::delete(&run);
             is_durable.store(run.make_durable(), Ordering::Relaxed);
         };
-        pool::carry_out(&run, connections, events, observer, beside, after)?;
+        pool::carry_out(&run, events, observer, beside, after)?;
         let (error, durability) = (queue.take_error(), run.reached.promised());
         Ok(Ended { error, durability, is_durable: is_durable.into_inner() })
     }

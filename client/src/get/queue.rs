@@ -10,6 +10,7 @@ use super::comparing::Comparing;
 use super::large::Large;
 use super::task::Task;
 use crate::error::ConnectionError;
+use crate::work::demand::Demand;
 use crate::work::interrupt::Stop;
 
 /// Files that wait at which no more directories are listed.
@@ -29,6 +30,7 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// Told when files are to be read here, and at the end.
     has_unread: Condvar,
+    demand: Demand,
     stopped: AtomicBool,
 }
 
@@ -69,6 +71,11 @@ impl State {
                 self.files.push(task);
             }
         }
+    }
+
+    /// Files and pages that a connection could take.
+    fn tasks(&self) -> usize {
+        self.waiting + self.lists.len()
     }
 
     fn wake(&mut self) {
@@ -148,6 +155,7 @@ impl Queue {
         let mut state = self.state();
         state.open += tasks.len();
         tasks.into_iter().for_each(|task| state.put(task));
+        self.demand.waits(state.tasks());
         if !state.unread.is_empty() {
             self.has_unread.notify_all();
         }
@@ -171,6 +179,7 @@ impl Queue {
                 }
             }
         }
+        self.demand.want();
         state.wake();
     }
 
@@ -187,6 +196,7 @@ impl Queue {
     pub(super) fn add_large(&self, large: Arc<Large>) {
         let mut state = self.state();
         state.large.push(large);
+        self.demand.want();
         state.wake();
     }
 
@@ -207,6 +217,7 @@ impl Queue {
         state.open -= tasks;
         if state.open == 0 {
             self.has_unread.notify_all();
+            self.demand.end();
             state.wake();
         }
     }
@@ -216,6 +227,9 @@ impl Queue {
     pub(super) fn take(&self, number: usize, lists: bool) -> Option<Task> {
         let mut state = self.state();
         let task = state.take(lists);
+        if task.is_some() {
+            self.demand.took(state.tasks());
+        }
         if let Some((_, sleeps)) = state.wakers.get_mut(number) {
             *sleeps = task.is_none();
         }
@@ -226,6 +240,11 @@ impl Queue {
     pub(super) fn due_in(&self) -> Option<Duration> {
         let due = self.state().delayed.iter().map(|(due, _)| *due).min()?;
         Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Waits until one more connection is of use. `false`: none will be.
+    pub(super) fn wait_for_more(&self) -> bool {
+        self.demand.wait()
     }
 
     /// Whether there will never be anything to do again.
@@ -246,6 +265,7 @@ impl Queue {
             state.error = Some(error);
         }
         self.has_unread.notify_all();
+        self.demand.end();
         for (waker, _) in &state.wakers {
             let _ = waker.wake();
         }

@@ -23,11 +23,17 @@ impl Connecting for Run<'_> {
         let settings = &wishes.settings;
         // A server that gives nothing back says so once.
         let (one_first, reconnects) = (true, login.server().reconnects());
-        Shared { settings, reached, progress, connections: *connections, one_first, reconnects }
+        let on_demand = settings.connections.is_none();
+        let connections = *connections;
+        Shared { settings, reached, progress, connections, on_demand, one_first, reconnects }
     }
 
     fn register(&self, waker: Arc<Waker>) -> usize {
         self.queue.register(waker)
+    }
+
+    fn wait_for_more(&self) -> bool {
+        self.queue.wait_for_more()
     }
 
     fn is_finished(&self) -> bool {

@@ -34,6 +34,9 @@ pub(crate) trait Connecting: Sync {
     /// Makes a slot known to the work, which wakes it when there is any; returns the slot's number there.
     fn register(&self, waker: Arc<Waker>) -> usize;
 
+    /// Waits until there is more to do than the connections at work get done at once. `false`: there never will be.
+    fn wait_for_more(&self) -> bool;
+
     /// Whether there will never be anything to do again.
     fn is_finished(&self) -> bool;
 
@@ -96,6 +99,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) progress: &'a Progress,
     /// Connections that the run began with.
     pub(crate) connections: usize,
+    /// The others wait until there is something for them. The user has said no number.
+    pub(crate) on_demand: bool,
     /// The others wait until one is greeted.
     pub(crate) one_first: bool,
     /// A lost connection is made again.
@@ -216,8 +221,13 @@ impl<R: Connecting> Slot<'_, R> {
 
     /// One connection, to its end.
     fn connection(&mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
-        let (run, Shared { reached, progress, one_first, .. }) = (self.run, self.shared);
+        let (run, Shared { reached, progress, one_first, on_demand, .. }) = (self.run, self.shared);
         (self.greeted, self.culprit_gone) = (false, false);
+        // A second one that was up once is needed.
+        let waits = on_demand && self.place.slot > 0 && !self.was_added() && !self.was_greeted;
+        if waits && !run.wait_for_more() {
+            return Err(ConnectionError::Stopped);
+        }
         if self.place.slot > 0 && one_first {
             reached.wait(|| self.is_over());
             if self.is_over() {

@@ -24,11 +24,17 @@ impl Connecting for Run<'_> {
         // A token that the server does not take is one login that has failed, and not one for each connection.
         let one_first = login.token().is_some();
         let reconnects = login.server().reconnects();
-        Shared { settings, reached, progress, connections: *connections, one_first, reconnects }
+        let on_demand = settings.connections.is_none();
+        let connections = *connections;
+        Shared { settings, reached, progress, connections, on_demand, one_first, reconnects }
     }
 
     fn register(&self, waker: Arc<Waker>) -> usize {
         self.work.register(waker)
+    }
+
+    fn wait_for_more(&self) -> bool {
+        self.work.wait_for_more()
     }
 
     fn is_finished(&self) -> bool {

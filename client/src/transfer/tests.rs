@@ -103,11 +103,16 @@ impl Connecting for Scripted {
     fn shared(&self) -> Shared<'_> {
         let Self { settings, reached, progress, .. } = self;
         let Self { connections, one_first, .. } = *self;
-        Shared { settings, reached, progress, connections, one_first, reconnects: true }
+        let (on_demand, reconnects) = (false, true);
+        Shared { settings, reached, progress, connections, on_demand, one_first, reconnects }
     }
 
     fn register(&self, _: Arc<Waker>) -> usize {
         0
+    }
+
+    fn wait_for_more(&self) -> bool {
+        !self.is_stopped()
     }
 
     fn is_finished(&self) -> bool {

@@ -11,6 +11,7 @@ use super::{Transfer, pool, walk};
 use crate::connection::classic;
 use crate::error::ConnectionError;
 use crate::net::destination::Server;
+use crate::plan::given::Given;
 use crate::plan::namesakes::Namesakes;
 use crate::report::events::Event;
 use crate::report::observer::Observer;
@@ -21,8 +22,11 @@ use crate::source::sources::Sources;
 use crate::work::Work;
 use crate::work::context::Run;
 use crate::work::course::Course;
-use crate::work::more::{MOST, More};
+use crate::work::more::More;
 use crate::work::reached::Reached;
+
+/// Bytes of a file that one connection has sent before another would be up.
+const SMALL: u64 = 1024 * 1024;
 
 /// The end of a run's threads.
 #[derive(Debug)]
@@ -48,11 +52,12 @@ impl Transfer {
         // first. A list may name the directory later, or not at all.
         let may_block = self.policy.may_block_directories() || self.plan.named.is_some();
         let is_one = self.policy.dry_run && may_block || !self.login.server().reconnects();
-        let connections = match is_one {
-            true => 1,
-            false => self.settings.connections.unwrap_or_else(connections),
+        let connections = match self.settings.connections {
+            _ if is_one => 1,
+            Some(connections) => connections,
+            None if self.is_one_small_file() => 1,
+            None => connections(),
         };
-        let most = if self.may_add() { connections.max(MOST) } else { connections };
         let work = Arc::new(Work::new(connections));
         self.interrupt.attach(&work);
         let course = Course::default();
@@ -80,8 +85,17 @@ impl Transfer {
             // Stopped: whoever stopped it has told why.
             let _ = walk::walk(&self.plan, &self.anchors, &run);
         };
-        pool::carry_out(&run, most, events, observer, walk, || {})?;
+        pool::carry_out(&run, events, observer, walk, || {})?;
         Ok(Ended { error: work.take_error(), durability: run.reached.promised() })
+    }
+
+    /// Whether it sends one file that is too small for a second connection to be of use. If the file grows meanwhile, it
+    /// only comes more slowly.
+    fn is_one_small_file(&self) -> bool {
+        let ([root], [anchor]) = (&*self.plan.roots, &*self.anchors) else { return false };
+        let is_file = matches!(root.given, Given::Path) && !anchor.is_directory();
+        let is_small = || root.source.metadata().is_ok_and(|found| found.len() < SMALL);
+        is_file && self.plan.named.is_none() && is_small()
     }
 
     /// Whether connections may be added while it runs.

@@ -7,6 +7,7 @@
 pub mod context;
 pub mod course;
 pub mod decide;
+pub mod demand;
 pub mod earlier;
 pub mod foreseen;
 pub mod interrupt;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 
 use crate::error::ConnectionError;
+use demand::Demand;
 use interrupt::Stop;
 pub use item::{Item, Kind, Lacking, Listing, Removal, Stated};
 use multipart::Large;
@@ -55,6 +57,7 @@ pub struct Work {
     state: Mutex<State>,
     /// Told when the queue has room, nothing is open, or the run stops.
     changed: Condvar,
+    demand: Demand,
     /// Tasks that go before new items; looked at without the lock.
     urgent: AtomicUsize,
     /// Large files with parts to hash; looked at without the lock.
@@ -80,6 +83,7 @@ impl Work {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
+            demand: Demand::default(),
             urgent: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
@@ -115,6 +119,7 @@ impl Work {
         state.open += batch.len();
         state.queued += batch.len();
         state.batches.push_back(batch);
+        self.demand.waits(state.waiting());
         state.wake(false);
         Ok(())
     }
@@ -153,10 +158,22 @@ impl Work {
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
+        self.end_if_finished(&state);
         state.wake(true);
     }
 
     // For connections.
+
+    /// Waits until one more connection is of use. `false`: none will be.
+    pub fn wait_for_more(&self) -> bool {
+        self.demand.wait()
+    }
+
+    fn end_if_finished(&self, state: &State) {
+        if state.is_finished() {
+            self.demand.end();
+        }
+    }
 
     /// Makes a connection known, to be woken when there is work; returns its number here.
     pub fn register(&self, waker: Arc<Waker>) -> usize {
@@ -186,6 +203,9 @@ impl Work {
         };
         if let Some(Taken::Batch(_)) = taken {
             self.changed.notify_all();
+        }
+        if taken.is_some() {
+            self.demand.took(state.waiting());
         }
         if let Some((_, idle)) = state.wakers.get_mut(number) {
             *idle = taken.is_none() && !has_items;
@@ -257,6 +277,7 @@ impl Work {
         if !state.large.iter().any(|(known, _)| same(known)) {
             state.large.push((Arc::clone(&large), None));
         }
+        self.demand.want();
         let has_held = large.parts().has_held();
         if has_held && !state.held.iter().any(same) {
             state.held.push(Arc::clone(&large));
@@ -269,6 +290,7 @@ impl Work {
     pub fn add_urgent(&self, task: Task) {
         let mut state = self.state();
         state.urgent.push_back(task);
+        self.demand.waits(state.waiting());
         self.hint(&state);
         state.wake(false);
     }
@@ -283,6 +305,7 @@ impl Work {
     pub fn add_next(&self, item: Item) {
         let mut state = self.state();
         state.urgent.push_front(Task::Item(item));
+        self.demand.waits(state.waiting());
         self.hint(&state);
         state.wake(false);
     }
@@ -318,6 +341,7 @@ impl Work {
         for (_, sender) in &mut state.large {
             sender.take_if(|sender| *sender == number);
         }
+        self.demand.want();
         self.hint(&state);
         state.wake(true);
     }
@@ -337,6 +361,7 @@ impl Work {
         if state.open == 0 {
             self.changed.notify_all();
         }
+        self.end_if_finished(&state);
         if state.open == 0 || !state.urgent.is_empty() {
             state.wake(true);
         }
@@ -345,8 +370,7 @@ impl Work {
     /// Whether there will never be anything to do again.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let state = self.state();
-        state.closed && state.open == 0 && state.urgent.is_empty()
+        self.state().is_finished()
     }
 
     // For code that ends the run early.
@@ -365,6 +389,7 @@ impl Work {
             state.error = Some(error);
         }
         self.changed.notify_all();
+        self.demand.end();
         state.closed = true;
         state.wake(true);
     }

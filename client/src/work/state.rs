@@ -51,6 +51,16 @@ impl State {
         }
     }
 
+    /// Items and tasks that a connection could take.
+    pub(super) fn waiting(&self) -> usize {
+        self.queued + self.urgent.len()
+    }
+
+    /// Whether there will never be anything to do again.
+    pub(super) fn is_finished(&self) -> bool {
+        self.closed && self.open == 0 && self.urgent.is_empty()
+    }
+
     /// The next new items.
     pub(super) fn take_batch(&mut self) -> Option<Vec<Item>> {
         let batch = self.batches.pop_front()?;
