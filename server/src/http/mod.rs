@@ -9,6 +9,7 @@
 pub(crate) mod address;
 pub(crate) mod chunks;
 pub(crate) mod credentials;
+pub(crate) mod dav;
 pub(crate) mod digests;
 pub(crate) mod half;
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub(crate) fn date(second: i64) -> Option<String> {
     DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()
 }
 
-fn parse_date(text: &str) -> Option<i64> {
+pub(crate) fn parse_date(text: &str) -> Option<i64> {
     DateTimeParser::new().parse_timestamp(text).ok().map(Timestamp::as_second)
 }
 
