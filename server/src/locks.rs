@@ -29,6 +29,8 @@ pub(crate) enum Rank {
     GuardTurn,
     /// One change after the other where names are not compared by their bytes.
     Spelling,
+    /// One change after the other of the properties that only clients know.
+    Properties,
     /// The partial of an upload: writers share it, a commit has it alone.
     Partial,
     /// The table of the parts of an upload.

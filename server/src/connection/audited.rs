@@ -112,6 +112,7 @@ impl Connection {
             Change::File { .. }
             | Change::Tree(_)
             | Change::Attributes { .. }
+            | Change::Properties { .. }
             | Change::Flush(_) => {
                 return None;
             }

@@ -124,7 +124,7 @@ pub(super) fn mode_of_file(parents: &Parents, name: &Name) -> Result<Option<Mode
 }
 
 /// Whether the entry is of the stated kind, and its attributes belong to this name alone.
-fn can_be_set(name: &Name, is_file: bool, stat: &Stat) -> Result<(), StoreError> {
+pub(super) fn can_be_set(name: &Name, is_file: bool, stat: &Stat) -> Result<(), StoreError> {
     let found = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory if !is_file => return Ok(()),
         FileType::Directory => "a directory",

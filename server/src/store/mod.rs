@@ -7,6 +7,7 @@ mod abilities;
 mod attributes;
 mod bounds;
 mod commit;
+mod copy;
 #[cfg(test)]
 mod crash;
 mod errno;
@@ -23,6 +24,7 @@ mod mounted;
 mod open;
 mod present;
 mod private;
+mod properties;
 mod quota;
 mod read_only;
 mod readable;
@@ -52,8 +54,10 @@ use rustix::io::Errno;
 
 pub(crate) use commit::change::{Change, DEEP};
 pub(crate) use commit::group::Committing;
+pub(crate) use copy::Copy;
 pub(crate) use error::StoreError;
 pub(crate) use list::{Enough, Listed, Listing};
+pub(crate) use properties::Properties;
 pub(crate) use quota::{Limits, Quotas, Share, Usage};
 pub(crate) use readable::{Readable, Sent};
 pub(crate) use reading::{Believe, Reading};
@@ -120,6 +124,8 @@ pub(crate) struct Store {
     /// Directories that are opened up just now.
     rights: Arc<rights::Rights>,
     mtimes: attributes::mtimes::Mtimes,
+    /// Held while properties that only clients know are read and written.
+    properties: crate::locks::Mutex<()>,
     /// Sorted names of the entries of directories that are being listed.
     ahead: list::ahead::Ahead,
     /// Bits that absent modes lose. The process's own umask is 0, so that sent modes are exact.
@@ -228,6 +234,7 @@ impl Store {
             keeps_digests: true,
             boot: recovered.boot,
             mtimes: attributes::mtimes::Mtimes::new(lock),
+            properties: crate::locks::Mutex::new(crate::locks::Rank::Properties, ()),
             ahead: list::ahead::Ahead::default(),
             umask,
             _lock: recovered.lock,

@@ -65,6 +65,7 @@ impl Store {
             keeps_digests: true,
             boot: String::new(),
             mtimes: attributes::mtimes::Mtimes::new(copy(&file)?),
+            properties: crate::locks::Mutex::new(crate::locks::Rank::Properties, ()),
             ahead: list::ahead::Ahead::default(),
             umask,
             _lock: file,

@@ -79,6 +79,11 @@ impl Store {
 }
 
 impl Readable {
+    /// The file itself.
+    pub(super) fn handle(&self) -> &OwnedFd {
+        &self.file
+    }
+
     /// Bytes of the file.
     pub(crate) fn size(&self) -> u64 {
         self.stat.st_size.unsigned_abs()
@@ -91,7 +96,7 @@ impl Readable {
 
     /// Differs whenever the file is another one or has changed.
     pub(crate) fn state(&self) -> Token {
-        Identity::of(&self.stat).token()
+        state_of(&self.stat)
     }
 
     /// The digest of the whole file, if this store has kept it.
@@ -179,6 +184,11 @@ impl Identity {
         token.copy_from_slice(&Digest::of(text.as_bytes()).0[..16]);
         Token(token)
     }
+}
+
+/// Differs whenever a file is another one or has changed.
+pub(super) fn state_of(stat: &Stat) -> Token {
+    Identity::of(stat).token()
 }
 
 /// The time that a change would be noted with.

@@ -198,6 +198,11 @@ pub(super) fn set_kept_digest(file: impl AsFd, which: &CStr, value: &[u8]) -> Re
     Ok(())
 }
 
+/// Sets an attribute of a file or directory that keeps properties which only clients know.
+pub(super) fn set_properties(file: impl AsFd, which: &CStr, value: &[u8]) -> Result<(), Errno> {
+    rustix::fs::fsetxattr(&file, which, value, XattrFlags::empty())
+}
+
 /// Sets a file's or directory's times.
 pub(super) fn set_times(file: impl AsFd, times: &Timestamps) -> Result<(), Errno> {
     may_fail!("times");

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::mode::kept;
+use crate::store::properties::Edits;
 use crate::store::quota::Amount;
 use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
@@ -92,6 +93,19 @@ pub(crate) enum Change {
         /// Whether an entry that stands there may change.
         replaces: Replaces,
     },
+    /// A directory or file that is there gets other properties, of those that only clients know, and an mtime.
+    Properties {
+        /// Its name.
+        name: Name,
+        /// It must be a file; otherwise a directory.
+        is_file: bool,
+        /// Those that are set or removed.
+        edits: Edits,
+        /// The second of its mtime.
+        modified: Option<i64>,
+        /// Whether an entry that stands there may change.
+        replaces: Replaces,
+    },
     /// The next version of a directory takes the place of the present one.
     Version(Box<Swap>),
     /// The version before the present one does.
@@ -119,6 +133,7 @@ impl Change {
             Self::Link { replaces, .. }
             | Self::Directory { replaces, .. }
             | Self::Rename { replaces, .. }
+            | Self::Properties { replaces, .. }
             | Self::Attributes { replaces, .. } => *replaces = Replaces::Nothing,
             // It takes away, or changes nothing that is seen; a tree is not begun for such a change.
             Self::Remove { .. } | Self::Tree(_) | Self::Flush(_) => {}
@@ -197,6 +212,7 @@ impl Change {
             | Self::Remove { .. }
             | Self::Rename { .. }
             | Self::Attributes { .. }
+            | Self::Properties { .. }
             | Self::Rollback { .. }
             | Self::Confirm(_) => Ok(()),
         }
@@ -209,6 +225,7 @@ impl Change {
             | Self::Link { name, .. }
             | Self::Directory { name, .. }
             | Self::Remove { name }
+            | Self::Properties { name, .. }
             | Self::Attributes { name, .. } => Some(name),
             Self::Upload(finished) => Some(finished.name()),
             Self::Confirm(published) => Some(published.name()),
@@ -314,6 +331,14 @@ impl Change {
                 }
                 let set = store.set_attributes(parents, &name, is_file, &attributes, touched);
                 if is_file && set.is_ok() {
+                    store.touched_file(parents, &name);
+                }
+                set
+            }
+            Self::Properties { name, is_file, edits, modified, replaces } => {
+                let what = (&edits, modified);
+                let set = store.set_properties(parents, (&name, is_file), what, replaces, touched);
+                if is_file && modified.is_some() && set.is_ok() {
                     store.touched_file(parents, &name);
                 }
                 set

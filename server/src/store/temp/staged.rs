@@ -137,6 +137,14 @@ impl Staged {
         }
     }
 
+    /// Does something with the file itself.
+    pub(in crate::store) fn with_handle<T>(
+        &self,
+        work: impl FnOnce(&OwnedFd) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        work(self.file.as_ref().ok_or(Errno::BADF)?)
+    }
+
     /// Makes it share the blocks of another file, if the file system can.
     pub(in crate::store) fn share_blocks(&self, from: &OwnedFd) -> bool {
         self.file.as_ref().is_some_and(|file| sys::share_blocks(file, from).is_ok())
