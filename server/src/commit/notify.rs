@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 
-use haul_protocol::RequestId;
+use haul_protocol::{Name, RequestId};
 
 use crate::audit::Event;
 use crate::refusal::Refusal;
@@ -70,6 +70,8 @@ pub(crate) enum ReplyTo {
     Published(RequestId),
     /// A rollback, answered by its id with the facts about the version that is present then.
     RolledBack(RequestId, Arc<OnceLock<Facts>>),
+    /// One of the changes that a request of HTTP takes, of this name.
+    Step(RequestId, Box<Name>),
     /// A classic put of this name, never answered.
     Classic(String),
 }

@@ -64,7 +64,7 @@ impl Connection {
                 break;
             }
             match event {
-                Ok(Some(Heard::Body(bytes))) if self.skips_too_much(bytes.len()) => {
+                Ok(Some(Heard::Body(bytes))) if self.skips_too_much(bytes) => {
                     broken = Some(Broken::Http(TOO_LONG));
                     break;
                 }

@@ -11,6 +11,7 @@ use super::compare::Check;
 use super::fetch::Fetch;
 use super::get::Get;
 use super::http::asked::{Asked, Waiting};
+use super::http::dav::tree::Tree;
 use super::http::directory::Directory;
 use super::http::file::Sending;
 use crate::accounts::ClientId;
@@ -50,6 +51,8 @@ pub(super) enum Job {
     Send(Box<Sending>),
     /// A directory is listed for a client of HTTP.
     Directory(Box<Directory>),
+    /// Entries are changed for a client of WebDAV, one after the other.
+    Tree(Box<Tree>),
 }
 
 /// The stages before a `hello` is answered.
@@ -124,6 +127,7 @@ impl Job {
             Self::Greet(greeting) => !greeting.is_over(),
             Self::Rollback(.., closed) => !closed.is_over(),
             Self::Seat(waiting) => !waiting.seat.is_taken(),
+            Self::Tree(tree) => tree.waits(pending),
             _ => false,
         }
     }
@@ -146,6 +150,7 @@ impl Job {
             Self::Greet(_) | Self::Rollback(..) | Self::Seat(_) => false,
             Self::Send(_) => true,
             Self::Directory(directory) => directory.has_place(),
+            Self::Tree(tree) => tree.has_place(),
         }
     }
 
@@ -165,6 +170,7 @@ impl Job {
             Self::Seat(waiting) => waiting.held_bytes(),
             Self::Send(_) => 0,
             Self::Directory(directory) => directory.held_bytes(),
+            Self::Tree(tree) => tree.held_bytes(),
         }
     }
 }

@@ -191,7 +191,8 @@ impl Connection {
             return Step::Wait(Interest::WRITE);
         }
         // Its files are changes as those of any other request.
-        if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(turn.services) {
+        if matches!(self.job, Some(Job::Bundle(..) | Job::Tree(_))) && self.must_wait(turn.services)
+        {
             self.held_up = true;
             return Step::Wait(answers);
         }

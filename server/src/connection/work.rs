@@ -49,6 +49,7 @@ impl Connection {
             Some(Job::Directory(directory)) => {
                 self.job = self.go_on_with_directory(directory, turn).map(Job::Directory);
             }
+            Some(Job::Tree(tree)) => self.job = self.go_on_with_tree(tree, turn).map(Job::Tree),
             None => {}
         }
         self.worked = turn.services.now();

@@ -1,7 +1,7 @@
 //! The address of a request: that of an entry, or one of the server's own below `/.haul/`, where no entry can be.
 
 use super::status::Wrong;
-use super::target::{Parts, Target, reserved};
+use super::target::{Parts, Target, below_drive, reserved};
 
 /// The address of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,9 @@ impl Address {
     /// Reads the target of a request.
     pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
         let parts = Parts::of(text)?;
+        if below_drive(&parts.path).is_some() {
+            return Target::parse(text).map(Self::Entry);
+        }
         let Some(path) = parts.path.strip_prefix(b".haul/").filter(|path| !path.is_empty()) else {
             return Target::parse(text).map(Self::Entry);
         };

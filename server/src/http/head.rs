@@ -22,6 +22,10 @@ pub(crate) enum Field {
     ContentRange,
     Destination,
     Overwrite,
+    Depth,
+    If,
+    LockToken,
+    Timeout,
     ContentLength,
     TransferEncoding,
     Connection,
@@ -29,7 +33,7 @@ pub(crate) enum Field {
     Authorization,
 }
 
-const FIELDS: [(&str, Field); 19] = [
+const FIELDS: [(&str, Field); 23] = [
     ("host", Field::Host),
     ("origin", Field::Origin),
     ("range", Field::Range),
@@ -44,6 +48,10 @@ const FIELDS: [(&str, Field); 19] = [
     ("content-range", Field::ContentRange),
     ("destination", Field::Destination),
     ("overwrite", Field::Overwrite),
+    ("depth", Field::Depth),
+    ("if", Field::If),
+    ("lock-token", Field::LockToken),
+    ("timeout", Field::Timeout),
     ("content-length", Field::ContentLength),
     ("transfer-encoding", Field::TransferEncoding),
     ("connection", Field::Connection),

@@ -26,7 +26,8 @@ pub(crate) enum Method {
 }
 
 /// Those that are served, as the field `Allow` has them.
-pub(crate) const ALLOWED: &str = "GET, HEAD, PUT, DELETE, MKCOL, MOVE, OPTIONS";
+pub(crate) const ALLOWED: &str = "GET, HEAD, PUT, DELETE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, LOCK, \
+    UNLOCK, OPTIONS";
 
 impl Method {
     pub(super) fn parse(text: &str) -> Self {
@@ -52,7 +53,12 @@ impl Method {
 
     /// Whether it can change anything, also if it is not served.
     pub(crate) fn changes(self) -> bool {
-        !matches!(self, Self::Get | Self::Head | Self::Options)
+        !matches!(self, Self::Get | Self::Head | Self::Options | Self::Propfind)
+    }
+
+    /// Whether its body is a document that the server reads.
+    pub(crate) fn has_document(self) -> bool {
+        matches!(self, Self::Propfind | Self::Proppatch | Self::Lock)
     }
 
     /// The rights that a request needs. `of_directory`: it is about a directory that is there.
@@ -63,9 +69,12 @@ impl Method {
             Self::Put | Self::Mkcol => &[Right::Put],
             Self::Delete => &[Right::Delete],
             Self::Move => &[Right::Put, Right::Delete],
+            Self::Propfind => &[Right::List],
+            // Of a directory it needs the right to list besides.
+            Self::Copy => &[Right::Get, Right::Put],
+            Self::Proppatch | Self::Lock | Self::Unlock => &[Right::Put],
             // None of them is served for an entry.
-            Self::Post | Self::Patch | Self::Propfind | Self::Proppatch => &[],
-            Self::Copy | Self::Lock | Self::Unlock => &[],
+            Self::Post | Self::Patch => &[],
             Self::Options | Self::Unserved | Self::Unknown => &[],
         };
         rights.iter().copied().collect()
@@ -95,8 +104,12 @@ mod tests {
             (Method::Mkcol, false, &Op::Mkdir { name: name(), mode: None, replace: false }),
             (Method::Delete, false, &Op::Remove { name: name() }),
             (Method::Move, false, &Op::Rename { name: name(), to: name(), replace: true }),
+            (Method::Propfind, false, &list),
+            (Method::Proppatch, false, &Op::Setattr { name: name(), is_file: true, attributes }),
         ] {
             assert_eq!(method.needs(of_directory), op.needs(), "{method:?}");
         }
+        let both: Rights = get.needs().iter().chain(put.needs().iter()).collect();
+        assert_eq!(Method::Copy.needs(false), both);
     }
 }

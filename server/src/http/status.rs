@@ -11,6 +11,7 @@ impl Status {
     pub(crate) const CREATED: Self = Self(201, "Created");
     pub(crate) const NO_CONTENT: Self = Self(204, "No Content");
     pub(crate) const PARTIAL: Self = Self(206, "Partial Content");
+    pub(crate) const MULTI: Self = Self(207, "Multi-Status");
     pub(crate) const MOVED: Self = Self(308, "Permanent Redirect");
     pub(crate) const NOT_MODIFIED: Self = Self(304, "Not Modified");
     pub(crate) const BAD: Self = Self(400, "Bad Request");
@@ -27,6 +28,7 @@ impl Status {
     pub(crate) const RANGE: Self = Self(416, "Range Not Satisfiable");
     pub(crate) const EXPECTATION: Self = Self(417, "Expectation Failed");
     pub(crate) const MISDIRECTED: Self = Self(421, "Misdirected Request");
+    pub(crate) const FAILED_DEPENDENCY: Self = Self(424, "Failed Dependency");
     pub(crate) const HEAD_TOO_LARGE: Self = Self(431, "Request Header Fields Too Large");
     pub(crate) const INTERNAL: Self = Self(500, "Internal Server Error");
     pub(crate) const NOT_IMPLEMENTED: Self = Self(501, "Not Implemented");

@@ -4,11 +4,16 @@ use haul_protocol::{Name, NameError};
 
 use super::status::{Status, Wrong};
 
+/// The address of the network drive.
+const DRIVE: &str = ".haul/dav";
+
 /// The entry that a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     /// The name; `None`: the root.
     pub(crate) name: Option<Name>,
+    /// It is that of the network drive, where requests do just what WebDAV says.
+    pub(crate) is_drive: bool,
     /// It ends with a slash, so a directory is meant. The root always is.
     pub(crate) is_directory: bool,
     /// The part behind the question mark.
@@ -21,11 +26,16 @@ impl Target {
     /// Reads a target, or the value of `Destination`: a path, or a whole address.
     pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
         let Parts { authority, raw, query, path } = Parts::of(text)?;
+        let (path, is_drive) = match below_drive(&path) {
+            Some(path) => (path, true),
+            None => (&path[..], false),
+        };
+        let is_root = raw.is_empty() || is_drive && path.is_empty();
         let (path, is_directory) = match path.strip_suffix(b"/") {
             Some(path) => (path, true),
-            None => (&path[..], raw.is_empty()),
+            None => (path, is_root),
         };
-        let name = match raw.is_empty() {
+        let name = match is_root {
             true => None,
             false => Some(Name::parse(path).map_err(|error| match error {
                 NameError::Reserved => reserved(),
@@ -36,13 +46,38 @@ impl Target {
                 _ => Wrong::bad("the address is no name that this server can have"),
             })?),
         };
-        Ok(Self { name, is_directory, query: query.to_owned(), authority })
+        Ok(Self { name, is_drive, is_directory, query: query.to_owned(), authority })
     }
 
     /// Whether the query has this word.
     pub(crate) fn asks_for(&self, word: &str) -> bool {
         self.query.split('&').any(|part| part == word || part.split('=').next() == Some(word))
     }
+}
+
+/// The part behind the address of the network drive.
+pub(super) fn below_drive(path: &[u8]) -> Option<&[u8]> {
+    match path.strip_prefix(DRIVE.as_bytes())? {
+        [] => Some(b""),
+        [b'/', rest @ ..] => Some(rest),
+        _ => None,
+    }
+}
+
+/// The address of an entry; `None`: of the root.
+pub(crate) fn address(is_drive: bool, name: Option<&Name>, is_directory: bool) -> String {
+    let mut there = String::from("/");
+    if is_drive {
+        there.push_str(DRIVE);
+        there.push('/');
+    }
+    if let Some(name) = name {
+        encode(name.as_bytes(), &mut there);
+        if is_directory {
+            there.push('/');
+        }
+    }
+    there
 }
 
 /// The parts of an address, whoever it belongs to.
@@ -129,6 +164,35 @@ mod tests {
 
     fn name(text: &str) -> Option<Name> {
         Some(Name::parse(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn entries_have_an_address_of_the_network_drive_too() {
+        for (text, expected, is_directory) in [
+            ("/.haul/dav", None, true),
+            ("/.haul/dav/", None, true),
+            ("/.haul/dav/a%20b", name("a b"), false),
+            ("http://h/%2ehaul/dav/a/b/?json", name("a/b"), true),
+        ] {
+            let target = Target::parse(text).unwrap();
+            let found = (target.is_drive, &target.name, target.is_directory);
+            assert_eq!(found, (true, &expected, is_directory), "{text}");
+            assert_eq!(
+                Target::parse(&address(true, expected.as_ref(), is_directory)).unwrap().name,
+                expected
+            );
+        }
+        for (text, status) in [
+            ("/.haul/davx/a", Status::NOT_FOUND),
+            ("/.haul/dav/.haul/x", Status::NOT_FOUND),
+            ("/.haul/dav/.haul/dav/x", Status::NOT_FOUND),
+            ("/.haul/dav//a", Status::BAD),
+            ("/.haul/dav/../a", Status::BAD),
+        ] {
+            assert_eq!(Target::parse(text).unwrap_err().status, status, "{text}");
+        }
+        assert_eq!(address(false, name("a/ü").as_ref(), true), "/a/%C3%BC/");
+        assert_eq!(address(false, None, true), "/");
     }
 
     #[test]

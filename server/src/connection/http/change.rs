@@ -83,12 +83,15 @@ impl Connection {
         Ok(())
     }
 
-    /// An entry goes: a file, a symlink, or a directory with nothing in it.
+    /// An entry goes: a file, a symlink, or a directory with nothing in it; of the network drive a directory with all in it.
     pub(super) fn http_delete(&mut self, asked: &Asked, turn: &Turn<'_>) -> Result<(), Refused> {
         unconditional(&asked.head)?;
         let name = turn.base.view.inward(asked.name()?)?;
         let stands = turn.services.store.kind(&turn.base.parents, &name)?;
         self.is_as_addressed(&asked.target, stands.as_ref())?;
+        if asked.target.is_drive && matches!(stands, Some(EntryKind::Directory)) {
+            return self.dav_delete(asked, name);
+        }
         if stands.is_none() && self.may_learn() {
             return Err(Wrong::new(Status::NOT_FOUND, "no entry has that name").into());
         }
@@ -127,6 +130,25 @@ impl Connection {
 
     /// An entry gets another name.
     pub(super) fn http_move(&mut self, asked: Asked, turn: &mut Turn<'_>) -> Result<(), Refused> {
+        let Destination { name, moved, to, stands, replace } = self.destination(&asked, turn)?;
+        let is_directory = |kind: &EntryKind| matches!(kind, EntryKind::Directory);
+        let meets = stands.as_ref().is_some_and(|kind| is_directory(kind) || is_directory(&moved));
+        let success = self.success(stands.is_some());
+        let replaces = Replaces::Anything;
+        if asked.target.is_drive && meets && name != to {
+            let change = Change::Rename { name: name.clone(), to: to.clone(), replace, replaces };
+            return self.dav_move(&asked, (&name, &to), success, change);
+        }
+        self.http_submit(asked.id, success, Change::Rename { name, to, replace, replaces }, turn);
+        Ok(())
+    }
+
+    /// The entry that is moved or copied, and the name that it or its copy gets.
+    pub(super) fn destination(
+        &self,
+        asked: &Asked,
+        turn: &Turn<'_>,
+    ) -> Result<Destination, Refused> {
         unconditional(&asked.head)?;
         let destination = asked.head.field(Field::Destination);
         let destination = destination.ok_or(Wrong::bad("no Destination"))?;
@@ -143,28 +165,40 @@ impl Connection {
         };
         let to = target.name.ok_or(Wrong::new(Status::FORBIDDEN, "the root itself stays"))?;
         let name = turn.base.view.inward(asked.name()?)?;
+        let above = self.has_parent(&to, turn)?;
         let to = turn.base.view.inward(to)?;
         if to.depth() > DEEP {
             return Err(Wrong::bad("the Destination is too deep for HTTP").into());
         }
         let (store, parents) = (&turn.services.store, &turn.base.parents);
         let moved = store.kind(parents, &name)?;
-        if moved.is_none() {
-            return Err(Wrong::new(Status::NOT_FOUND, "no entry has that name").into());
+        let missing = Wrong::new(Status::NOT_FOUND, "no entry has that name");
+        let moved = moved.ok_or(missing)?;
+        self.is_as_addressed(&asked.target, Some(&moved))?;
+        if asked.target.is_drive && !above {
+            return Err(no_parent().into());
         }
-        self.is_as_addressed(&asked.target, moved.as_ref())?;
-        let stands = store.kind(parents, &to)?.is_some();
-        if stands && !replace {
+        let stands = store.kind(parents, &to)?;
+        if stands.is_some() && !replace {
             return Err(Wrong::new(Status::PRECONDITION, "an entry has the new name").into());
         }
-        let success = self.success(stands);
-        let replaces = Replaces::Anything;
-        self.http_submit(asked.id, success, Change::Rename { name, to, replace, replaces }, turn);
-        Ok(())
+        Ok(Destination { name, moved, to, stands, replace })
+    }
+
+    /// Whether there is a directory for an entry of this name, as the client sees it.
+    pub(super) fn has_parent(&self, name: &Name, turn: &Turn<'_>) -> Result<bool, Refused> {
+        let Ok(above) = Name::parse(name.split().0) else { return Ok(true) };
+        let above = turn.base.view.inward(above)?;
+        let stands = turn.services.store.kind(&turn.base.parents, &above)?;
+        Ok(matches!(stands, Some(EntryKind::Directory)))
     }
 
     /// An address with a slash at its end is that of a directory, and of no file with this name.
-    fn is_as_addressed(&self, target: &Target, stands: Option<&EntryKind>) -> Result<(), Refused> {
+    pub(super) fn is_as_addressed(
+        &self,
+        target: &Target,
+        stands: Option<&EntryKind>,
+    ) -> Result<(), Refused> {
         let is_other = stands.is_some_and(|kind| !matches!(kind, EntryKind::Directory));
         // An account that may not learn which entries stand there gets one answer in all cases.
         let is_other = is_other || !self.may_learn();
@@ -175,13 +209,13 @@ impl Connection {
     }
 
     /// The status of a change that makes an entry where one stands, or not.
-    fn success(&self, stands: bool) -> Status {
+    pub(super) fn success(&self, stands: bool) -> Status {
         if stands && self.may_learn() { Status::NO_CONTENT } else { Status::CREATED }
     }
 
     /// Whether the account may learn which entries are there. Otherwise an answer tells nothing of it that the answers of the
     /// haul dialect don't tell.
-    fn may_learn(&self) -> bool {
+    pub(super) fn may_learn(&self) -> bool {
         self.may(learning()).is_ok()
     }
 
@@ -193,8 +227,23 @@ impl Connection {
     }
 }
 
+/// An entry that is moved or copied. The names are those of the store.
+pub(super) struct Destination {
+    pub(super) name: Name,
+    pub(super) moved: EntryKind,
+    pub(super) to: Name,
+    /// The entry that has the new name by now.
+    pub(super) stands: Option<EntryKind>,
+    pub(super) replace: bool,
+}
+
+/// The refusal of an entry for which there is no directory.
+pub(super) fn no_parent() -> Wrong {
+    Wrong::new(Status::CONFLICT, "there is no directory for it")
+}
+
 /// The right to learn which entries are there.
-fn learning() -> Rights {
+pub(super) fn learning() -> Rights {
     [Right::List].into_iter().collect()
 }
 

@@ -3,9 +3,11 @@
 use haul_protocol::{Code, Name, RequestId};
 
 use super::asked::{Asked, Refused};
+use super::dav::told::{self, Told};
 use crate::accounts::{ClientId, View};
 use crate::connection::Connection;
 use crate::connection::turn::Turn;
+use crate::http::dav::properties;
 use crate::http::method::Method;
 use crate::http::page;
 use crate::http::response::{Length, Response};
@@ -39,18 +41,34 @@ pub(in crate::connection) struct Directory {
     place: Option<Place>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Form {
     Page,
     Json,
+    /// The properties of each entry.
+    Properties(Box<Told>),
 }
 
 impl Directory {
     /// Before its first entry.
     pub(super) fn begin(client: ClientId, asked: &Asked, view: &View) -> Result<Self, Refused> {
+        let form = if asked.target.asks_for("json") { Form::Json } else { Form::Page };
+        Self::begin_as(form, client, asked, view)
+    }
+
+    /// The same, with the properties of each entry.
+    pub(super) fn of_properties(
+        told: Told,
+        client: ClientId,
+        asked: &Asked,
+        view: &View,
+    ) -> Result<Self, Refused> {
+        Self::begin_as(Form::Properties(Box::new(told)), client, asked, view)
+    }
+
+    fn begin_as(form: Form, client: ClientId, asked: &Asked, view: &View) -> Result<Self, Refused> {
         let seen = asked.target.name.as_ref().map_or(Vec::new(), |name| name.as_bytes().to_vec());
         let name = view.directory(asked.target.name.clone())?;
-        let form = if asked.target.asks_for("json") { Form::Json } else { Form::Page };
         Ok(Self {
             id: asked.id,
             listing: Listing::new(&client, name.clone(), None),
@@ -69,7 +87,8 @@ impl Directory {
 
     /// Bytes of memory that it takes.
     pub(in crate::connection) fn held_bytes(&self) -> usize {
-        self.text.capacity() + self.listing.held_bytes() + self.seen.len()
+        let form = if let Form::Properties(told) = &self.form { told.held_bytes() } else { 0 };
+        self.text.capacity() + self.listing.held_bytes() + self.seen.len() + form
     }
 
     pub(in crate::connection) fn has_place(&self) -> bool {
@@ -78,7 +97,8 @@ impl Directory {
 
     fn head(&self) -> Response {
         let response = Response::new(Status::OK);
-        match self.form {
+        match &self.form {
+            Form::Properties(_) => told::head(Status::MULTI),
             Form::Json => response.with("Content-Type", "application/json"),
             Form::Page => response
                 .with("Content-Type", "text/html; charset=utf-8")
@@ -99,6 +119,9 @@ impl Directory {
                     match form {
                         Form::Page => page::row(entry, text),
                         Form::Json => page::json(entry, !*has_entry, text),
+                        Form::Properties(told) => {
+                            told.entry((turn, last.as_ref()), entry, text);
+                        }
                     }
                     *has_entry = true;
                     Ok(())
@@ -144,9 +167,10 @@ impl Connection {
             if directory.is_head {
                 return None;
             }
-            let begin = match directory.form {
+            let begin = match &mut directory.form {
                 Form::Json => page::JSON_BEGIN.to_owned(),
                 Form::Page => page::begin(&directory.seen),
+                Form::Properties(told) => told.take_begin(),
             };
             half.append(begin.as_bytes());
         }
@@ -161,7 +185,11 @@ impl Connection {
                 Some(directory)
             }
             Listed::Over { more: false } => {
-                let end = if directory.form == Form::Json { page::JSON_END } else { page::END };
+                let end = match directory.form {
+                    Form::Json => page::JSON_END,
+                    Form::Page => page::END,
+                    Form::Properties(_) => properties::END,
+                };
                 half.append(end.as_bytes());
                 half.finish();
                 None

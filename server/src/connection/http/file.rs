@@ -11,7 +11,7 @@ use crate::http::method::Method;
 use crate::http::range::{Wanted, wanted};
 use crate::http::response::{Length, Response};
 use crate::http::status::{Status, Wrong};
-use crate::http::target::encode;
+use crate::http::target::address;
 use crate::http::validators::{Condition, Validators, date};
 use crate::refusal::Refusal;
 use crate::services::places::Place;
@@ -42,9 +42,7 @@ impl Connection {
             None => return Err(Wrong::new(Status::NOT_FOUND, "no entry has that name").into()),
             Some(EntryKind::Directory) => {
                 // Links in its page lead below it only if its address ends with a slash.
-                let mut there = String::from("/");
-                encode(name.as_bytes(), &mut there);
-                there.push('/');
+                let mut there = address(asked.target.is_drive, Some(name), true);
                 if !asked.target.query.is_empty() {
                     there.push('?');
                     there.push_str(&asked.target.query);

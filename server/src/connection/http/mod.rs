@@ -6,6 +6,7 @@
 
 pub(super) mod asked;
 mod change;
+pub(super) mod dav;
 pub(super) mod directory;
 pub(super) mod file;
 mod login;
@@ -30,6 +31,7 @@ use crate::http::response::{Length, Response};
 use crate::http::status::{Status, Wrong};
 use crate::services::Services;
 use asked::{Asked, Refused};
+use dav::failed::Failed;
 use directory::Directory;
 
 /// Bytes of a body that is of no use, and is thrown away so that the connection can go on.
@@ -46,14 +48,18 @@ pub(super) struct Http {
     pub(super) has_come_in: bool,
     /// The request that is carried out once it is complete.
     asked: Option<Box<Asked<Address>>>,
-    /// Bytes of the present body that were of no use.
+    /// Bytes of the present body that were of no use, or are kept.
     skipped: u64,
+    /// The present body, of a request that has one besides a file.
+    body: Vec<u8>,
+    /// The changes that have failed of the request that takes several.
+    failed: Vec<Failed>,
 }
 
 impl Http {
     /// Bytes of memory that it takes.
     pub(super) fn held_bytes(&self) -> usize {
-        self.asked.as_ref().map_or(0, |asked| asked.head.held_bytes())
+        self.asked.as_ref().map_or(0, |asked| asked.head.held_bytes()) + self.body.capacity()
     }
 }
 
@@ -90,7 +96,7 @@ impl Connection {
     /// The head of a request has come.
     pub(super) fn http_head(&mut self, id: RequestId, head: Box<Head>, turn: &mut Turn<'_>) {
         if let Some(http) = self.http() {
-            (http.skipped, http.asked) = (0, None);
+            (http.skipped, http.asked, http.body) = (0, None, Vec::new());
         }
         self.sink = Sink::Nothing;
         turn.share.was_asked();
@@ -123,12 +129,12 @@ impl Connection {
         if let Err(refusal) = self.may(needs) {
             return self.refuse(asked.id, refusal.into());
         }
+        if let Err(refused) = self.dav_allows(&asked, turn) {
+            return self.refuse_http(asked.id, refused);
+        }
         match asked.head.method {
             Method::Put => return self.http_put(asked, turn),
-            Method::Post | Method::Patch | Method::Propfind | Method::Proppatch => {
-                return self.refuse_http(asked.id, unserved().into());
-            }
-            Method::Copy | Method::Lock | Method::Unlock => {
+            Method::Post | Method::Patch => {
                 return self.refuse_http(asked.id, unserved().into());
             }
             _ => {}
@@ -148,11 +154,15 @@ impl Connection {
         }
     }
 
-    /// Bytes of a body have come that nobody wants. Returns whether they are too many.
-    pub(super) fn skips_too_much(&mut self, len: usize) -> bool {
+    /// Bytes of a body have come that no file gets: kept or of no use. Returns whether they are too many.
+    pub(super) fn skips_too_much(&mut self, bytes: &[u8]) -> bool {
         let is_skipped = matches!(self.sink, Sink::Nothing);
         let Some(http) = self.http().filter(|_| is_skipped) else { return false };
-        http.skipped = http.skipped.saturating_add(len as u64);
+        http.skipped = http.skipped.saturating_add(bytes.len() as u64);
+        let is_kept = http.asked.as_ref().is_some_and(|asked| asked.head.method.has_document());
+        if is_kept && http.skipped <= MOST_SKIPPED {
+            http.body.extend_from_slice(bytes);
+        }
         http.skipped > MOST_SKIPPED
     }
 
@@ -162,14 +172,22 @@ impl Connection {
         let Asked { id, head, target } = *asked;
         let Address::Entry(target) = target else { return };
         let (method, asked) = (head.method, Asked { id, head, target });
+        let body = self.http().map(|http| std::mem::take(&mut http.body)).unwrap_or_default();
         turn.services.store.refresh(&turn.base.parents);
         let done = match method {
             Method::Get | Method::Head => self.http_get(&asked, turn),
             Method::Delete => self.http_delete(&asked, turn),
             Method::Mkcol => self.http_mkcol(asked, turn),
             Method::Move => self.http_move(asked, turn),
+            Method::Propfind => self.dav_propfind(&asked, &body, turn),
+            Method::Proppatch => self.dav_proppatch(&asked, &body, turn),
+            Method::Copy => self.dav_copy(&asked, turn),
+            Method::Lock => self.dav_lock(&asked, &body),
+            Method::Unlock => self.dav_unlock(&asked),
             Method::Options => {
                 let response = Response::new(Status::NO_CONTENT).with("Allow", ALLOWED);
+                // The second: Microsoft's clients ask for it.
+                let response = response.with("DAV", "1, 2").with("MS-Author-Via", "DAV");
                 self.begin_answer(&response, Length::Absent);
                 Ok(())
             }
