@@ -100,6 +100,7 @@ pub mod limits;
 mod message;
 mod name;
 mod op;
+mod ordered;
 mod pending;
 mod pin;
 mod rights;
@@ -133,6 +134,7 @@ pub use message::{
 };
 pub use name::{LinkTarget, Name};
 pub use op::{Op, Wanted};
+pub use ordered::OrderedHasher;
 pub use pending::{Requester, Responder};
 pub use pin::{Pin, PinError};
 pub use rights::{Right, Rights};
