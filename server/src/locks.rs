@@ -31,6 +31,8 @@ pub(crate) enum Rank {
     Spelling,
     /// One change after the other of the properties that only clients know.
     Properties,
+    /// An upload whose bytes come in order: its partial, and how far it is.
+    Ordered,
     /// The partial of an upload: writers share it, a commit has it alone.
     Partial,
     /// The table of the parts of an upload.
@@ -62,6 +64,8 @@ pub(crate) enum Rank {
     Fence,
     /// The table of uploads.
     Uploads,
+    /// The table of uploads whose bytes come in order.
+    OrderedTable,
     /// The connection that has opened an upload last.
     UploadOwner,
     /// The names of the directories that are being published.

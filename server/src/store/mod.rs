@@ -68,6 +68,8 @@ pub(crate) use staged_tree::Fresh;
 pub(crate) use temp::staged::Staged;
 pub(crate) use temp::trash::Rung;
 pub(crate) use unserved::OpenError;
+pub(crate) use uploads::facts::OrderedFacts;
+pub(crate) use uploads::ordered::{FoundOrdered, OrderedUpload, Restoring};
 pub(crate) use uploads::partial::{Flush, Key, Partial};
 pub(crate) use uploads::reading::JournalReading;
 pub(crate) use uploads::resume::{Published, Resumed};

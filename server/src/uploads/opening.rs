@@ -66,7 +66,7 @@ impl Opening {
     ) -> Result<Self, Refusal> {
         store.promise(parents, key.id(), &wanted.name, wanted.size)?;
         let promise = Promise { of: Some((Arc::clone(store), key.id().to_owned())) };
-        let stage = match store.journal(&key, &wanted.name, geometry)? {
+        let stage = match store.journal(&key, &wanted.name)? {
             Some(reading) => Stage::Journal(Box::new(reading)),
             None => Self::resumed(store, parents, &key, &wanted, (geometry, replaces), None)?,
         };

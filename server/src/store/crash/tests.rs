@@ -422,7 +422,7 @@ impl Large {
     /// The partial, and the parts that it holds. `None`: the file was committed.
     fn open(&self, store: &Arc<Store>) -> Option<(Partial, Vec<(usize, Cv)>)> {
         let name = name("large");
-        let mut read = store.journal(&self.key, &name, self.geometry).unwrap();
+        let mut read = store.journal(&self.key, &name).unwrap();
         while let Some(reading) = &mut read
             && reading.advance(&name, &mut [0; 100]).unwrap() > 0
         {}

@@ -98,15 +98,23 @@ impl Store {
         else {
             return unknown();
         };
+        let size = journal.size();
         let begin = journal.begin;
-        let Ok(geometry) = Geometry::new(begin.size, begin.part_size) else { return unknown() };
         let parts: HashSet<usize> = journal.held.iter().map(|held| held.part).collect();
-        let ranges = parts.into_iter().filter_map(|part| geometry.range(part));
-        let held = ranges.map(|range| range.end - range.start).sum();
+        let (size, held) = if begin.ordered.is_some() {
+            let tails = journal.tails.iter().filter(|tail| tail.part == parts.len());
+            let tail = tails.map(|tail| tail.len).max().unwrap_or(0);
+            let held = (parts.len() as u64).saturating_mul(begin.part_size).saturating_add(tail);
+            (size.unwrap_or(held), held)
+        } else {
+            let Ok(geometry) = Geometry::new(begin.size, begin.part_size) else { return unknown() };
+            let ranges = parts.into_iter().filter_map(|part| geometry.range(part));
+            (begin.size, ranges.map(|range| range.end - range.start).sum())
+        };
         let found = Name::parse(&begin.name).ok();
         let name = found.as_ref().map_or_else(|| String::from("?"), Name::to_string);
         let home = begin.home().map(str::to_owned);
-        (name, found.filter(|_| home.is_none()), home, begin.size, held)
+        (name, found.filter(|_| home.is_none()), home, size, held)
     }
 }
 

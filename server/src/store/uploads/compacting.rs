@@ -18,14 +18,22 @@ pub(super) struct Compacting {
 #[derive(Debug, Clone, Copy)]
 enum Next {
     Begin,
+    /// The size, if it was told later.
+    Length,
+    /// The tail that was flushed.
+    FlushedTail,
     /// Parts that were flushed, and the record that says so of all of them.
     Flushed(usize),
     /// Parts that have to be read and compared.
     Unsure(usize),
+    /// The last tail, if it is of another boot.
+    UnsureTail,
     Committing,
     Boot,
     /// Parts of this boot.
     Present(usize),
+    /// The last tail, if it is of this boot.
+    LastTail,
     Nothing,
 }
 
@@ -44,24 +52,33 @@ impl Compacting {
     /// Appends the next line to `out`. `false`: there is none.
     pub(super) fn line(&mut self, out: &mut Vec<u8>) -> bool {
         loop {
-            let Journal { begin, held, committing, boot_start, len, .. } = &mut self.journal;
+            let Journal { begin, held, tails, told_size, committing, boot_start, len, same_boot } =
+                &mut self.journal;
+            let tail = |is_synced: bool| {
+                let tail = tails.iter().rev().find(|tail| tail.synced == is_synced)?;
+                Some(Record::Tail { part: tail.part, len: tail.len, cv: tail.cv })
+            };
+            let last = |of_this_boot: bool| tail(false).filter(|_| *same_boot == of_this_boot);
             let part = |at: usize, is_one: fn(&HeldPart) -> bool| {
                 let held = held.get(at).filter(|held| is_one(held))?;
                 Some(Record::Held { part: held.part, cv: held.cv })
             };
             let (record, next) = match self.next {
-                Next::Begin => (Some(Record::Begin(begin.clone())), Next::Flushed(0)),
+                Next::Begin => (Some(Record::Begin(begin.clone())), Next::Length),
+                Next::Length => (told_size.map(|size| Record::Length { size }), Next::FlushedTail),
+                Next::FlushedTail => (tail(true), Next::Flushed(0)),
                 Next::Flushed(at) => match part(at, |held| held.synced) {
-                    None if at > 0 => {
+                    None if at > 0 || tail(true).is_some() => {
                         (Some(Record::Synced { from: 0, end: *len }), Next::Unsure(at))
                     }
                     None => (None, Next::Unsure(at)),
                     record => (record, Next::Flushed(at + 1)),
                 },
                 Next::Unsure(at) => match part(at, |held| !held.safe) {
-                    None => (None, Next::Committing),
+                    None => (None, Next::UnsureTail),
                     record => (record, Next::Unsure(at + 1)),
                 },
+                Next::UnsureTail => (last(false), Next::Committing),
                 Next::Committing => (committing.map(Record::Committing), Next::Boot),
                 Next::Boot => {
                     *boot_start = *len;
@@ -69,9 +86,10 @@ impl Compacting {
                     (Some(Record::Boot { id: self.boot.clone() }), Next::Present(first))
                 }
                 Next::Present(at) => match part(at, |_| true) {
-                    None => (None, Next::Nothing),
+                    None => (None, Next::LastTail),
                     record => (record, Next::Present(at + 1)),
                 },
+                Next::LastTail => (last(true), Next::Nothing),
                 Next::Nothing => return false,
             };
             self.next = next;
@@ -138,6 +156,7 @@ mod tests {
             fingerprint: String::from("f"),
             identity: String::from("i"),
             account: None,
+            ordered: None,
         })
     }
 

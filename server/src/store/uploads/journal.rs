@@ -8,7 +8,9 @@
 //! | `begin` | whose partial this is |
 //! | `boot` | the records that follow are of this boot of the machine |
 //! | `held` | the part is verified and written, and survives a crash of the process |
-//! | `synced` | the parts of the records from `from` to before `end` survive a loss of power |
+//! | `tail` | so many bytes of the part behind the whole ones are written, and survive a crash of the process |
+//! | `length` | the file, whose size was not known when the upload began, has so many bytes |
+//! | `synced` | the parts and tails of the records from `from` to before `end` survive a loss of power |
 //! | `committing` | all parts are held; the rename comes next. If the partial is gone, it has happened |
 
 use std::collections::HashMap;
@@ -18,6 +20,8 @@ use std::ops::Range;
 use haul_protocol::{Cv, Digest};
 use serde::{Deserialize, Serialize};
 
+use super::facts::OrderedFacts;
+use super::tails::{Tail, Tails};
 use crate::store::identity::Identity;
 
 /// Bytes of a record of a part, and of those that have nothing to do with parts.
@@ -57,6 +61,20 @@ pub(in crate::store) enum Record {
         /// Its chaining value.
         cv: Cv,
     },
+    /// Bytes behind the whole parts of a file whose bytes come in order.
+    Tail {
+        /// The number of the part that they begin.
+        part: usize,
+        /// The number of bytes.
+        len: u64,
+        /// Their chaining value.
+        cv: Cv,
+    },
+    /// The size of the file is known now.
+    Length {
+        /// The size.
+        size: u64,
+    },
     /// The partial was flushed.
     Synced {
         /// Where the records of the boot that flushed begin: what an earlier boot has said of parts
@@ -81,6 +99,9 @@ pub(in crate::store) struct Begin {
     /// The account of the client; a server without accounts writes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::store) account: Option<String>,
+    /// Of a file whose bytes come in order; none of the haul dialect's has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) ordered: Option<Box<OrderedFacts>>,
 }
 
 impl Begin {
@@ -112,6 +133,9 @@ pub(in crate::store) struct Committing {
 pub(in crate::store) struct Journal {
     pub(in crate::store) begin: Begin,
     pub(in crate::store) held: Vec<HeldPart>,
+    pub(in crate::store) tails: Vec<Tail>,
+    /// The size of the file, if it was told behind the first record.
+    pub(in crate::store) told_size: Option<u64>,
     pub(in crate::store) committing: Option<Committing>,
     /// Whether the last `boot` is the present one.
     pub(in crate::store) same_boot: bool,
@@ -124,7 +148,13 @@ pub(in crate::store) struct Journal {
 impl Journal {
     /// Bytes of memory that it takes.
     pub(super) fn held_bytes(&self) -> usize {
-        self.held.capacity() * size_of::<HeldPart>()
+        self.held.capacity() * size_of::<HeldPart>() + self.tails.capacity() * size_of::<Tail>()
+    }
+
+    /// Bytes of the whole file; `None`: nobody has told.
+    pub(in crate::store) fn size(&self) -> Option<u64> {
+        let is_deferred = self.begin.ordered.as_ref().is_some_and(|facts| facts.deferred);
+        self.told_size.or((!is_deferred).then_some(self.begin.size))
     }
 }
 
@@ -164,6 +194,10 @@ pub(in crate::store) struct Reader {
     begin: Option<Begin>,
     /// Where each of these records begins.
     held: Vec<(u64, HeldPart)>,
+    /// The number of the last of these parts, and one.
+    come: usize,
+    tails: Tails,
+    told_size: Option<u64>,
     synced: Vec<Range<u64>>,
     committing: Option<Committing>,
     same_boot: bool,
@@ -182,6 +216,9 @@ impl Reader {
             boot: boot.to_owned(),
             begin: None,
             held: Vec::new(),
+            come: 0,
+            tails: Tails::default(),
+            told_size: None,
             synced: Vec::new(),
             committing: None,
             same_boot: false,
@@ -213,10 +250,20 @@ impl Reader {
         }
     }
 
+    /// The number of parts that are known: of a file whose bytes come in order, those that have come.
+    pub(super) fn parts(&self) -> usize {
+        let Some(begin) = &self.begin else { return 0 };
+        match begin.ordered {
+            Some(_) => self.come.saturating_add(1),
+            None => begin.parts(),
+        }
+    }
+
     /// Bytes of memory that it takes.
     pub(in crate::store) fn held_bytes(&self) -> usize {
         self.held.capacity() * size_of::<(u64, HeldPart)>()
             + self.synced.capacity() * size_of::<Range<u64>>()
+            + self.tails.held_bytes()
             + self.rest.capacity()
     }
 
@@ -234,12 +281,20 @@ impl Reader {
             Record::Held { part, cv } => {
                 let held = HeldPart { part, cv, safe: self.same_boot, synced: false };
                 self.held.push((start, held));
-                let parts = self.begin.as_ref().map_or(0, Begin::parts);
+                self.come = self.come.max(part.saturating_add(1));
+                let parts = self.parts();
                 if self.held.len() / FORGET_FROM > parts {
                     self.settle();
                     self.held = latest(std::mem::take(&mut self.held));
                 }
             }
+            Record::Tail { part, len, cv } => {
+                if self.tails.push(start, Tail { part, len, cv, synced: false }) {
+                    self.settle();
+                    self.tails.forget();
+                }
+            }
+            Record::Length { size } => self.told_size = Some(size),
             // Most say the same and more than the last one.
             Record::Synced { from, end } => match self.synced.last_mut() {
                 Some(last) if last.start == from && last.end <= end => last.end = end,
@@ -259,20 +314,27 @@ impl Reader {
             reach = range.end.max(reach);
             range.end = reach;
         }
+        let is_synced = |start: u64| {
+            let before = synced.partition_point(|range| range.start <= start);
+            before > 0 && start < synced[before - 1].end
+        };
         for (start, held) in &mut self.held {
-            let before = synced.partition_point(|range| range.start <= *start);
-            held.synced |= before > 0 && *start < synced[before - 1].end;
+            held.synced |= is_synced(*start);
             held.safe |= held.synced;
         }
+        self.tails.settle(is_synced);
     }
 
     /// The journal; `None` if it does not even begin.
     pub(in crate::store) fn finish(mut self) -> Option<Journal> {
         self.settle();
-        let Self { begin, held, committing, same_boot, boot_start, len, .. } = self;
+        let Self { begin, held, tails, told_size, committing, same_boot, boot_start, len, .. } =
+            self;
         Some(Journal {
             begin: begin?,
             held: held.into_iter().map(|(_, held)| held).collect(),
+            tails: tails.into_latest(),
+            told_size,
             committing,
             same_boot,
             boot_start,
@@ -324,6 +386,7 @@ mod tests {
             fingerprint: String::from("f"),
             identity: String::from("i"),
             account: None,
+            ordered: None,
         };
         let held = |part| Record::Held { part, cv: Cv([7; 32]) };
         vec![

@@ -2,10 +2,13 @@
 
 mod compacting;
 pub(super) mod complete;
+pub(super) mod facts;
 pub(super) mod journal;
+pub(super) mod ordered;
 pub(super) mod partial;
 pub(super) mod reading;
 pub(super) mod resume;
+pub(super) mod tails;
 pub(super) mod verifying;
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use haul_protocol::{Cv, Digest, Geometry, Name};
+use haul_protocol::{Cv, Digest, Geometry, Name, Token};
 use rustix::fd::OwnedFd;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+use super::facts::OrderedFacts;
 use super::journal::{self, Begin, Journal, Record};
 use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::store::error::StoreError;
@@ -44,7 +45,31 @@ impl Key {
             fingerprint: fingerprint.to_owned(),
             identity: identity.to_owned(),
             account: account.map(str::to_owned),
+            ordered: None,
         };
+        Self::of(begin)
+    }
+
+    /// Of a file whose bytes come in order; `nonce` is random, so that nobody can know the id who was not told it.
+    pub(crate) fn ordered(
+        name: &Name,
+        (size, part_size): (u64, u64),
+        nonce: Token,
+        account: Option<&str>,
+        facts: OrderedFacts,
+    ) -> Self {
+        Self::of(Begin {
+            name: name.as_bytes().to_vec(),
+            size,
+            part_size,
+            fingerprint: nonce.to_string(),
+            identity: String::new(),
+            account: account.map(str::to_owned),
+            ordered: Some(Box::new(facts)),
+        })
+    }
+
+    fn of(begin: Begin) -> Self {
         let mut id = Digest::of(&serde_json::to_vec(&begin).unwrap_or_default()).to_hex();
         id.truncate(32);
         Self { begin, id }
@@ -99,7 +124,8 @@ pub(in crate::store) struct End {
 impl End {
     /// Of a journal that was read. `boot_start`: where the records of this boot begin.
     pub(super) fn after(found: &Journal, boot_start: u64) -> Self {
-        let is_unflushed = found.held.iter().any(|held| held.safe && !held.synced);
+        let is_unflushed = found.held.iter().any(|held| held.safe && !held.synced)
+            || (found.same_boot && found.tails.iter().any(|tail| !tail.synced));
         let last_held = if is_unflushed { found.len } else { 0 };
         Self { len: found.len, boot_start, last_held, ..Self::default() }
     }
@@ -152,9 +178,12 @@ impl Partial {
             .map_err(|errno| StoreError::new("journal", name, errno))?;
         end.len = is.end;
         match record {
-            Record::Held { .. } => end.last_held = is.end,
+            Record::Held { .. } | Record::Tail { .. } => end.last_held = is.end,
             Record::Synced { end: to, .. } => end.flushed = end.flushed.max(*to),
-            Record::Begin(_) | Record::Boot { .. } | Record::Committing(_) => {}
+            Record::Begin(_)
+            | Record::Boot { .. }
+            | Record::Length { .. }
+            | Record::Committing(_) => {}
         }
         Ok(is)
     }
@@ -218,12 +247,34 @@ impl Partial {
         Ok(Some(self.flush(name)))
     }
 
+    /// So many bytes of a part are written behind the whole ones.
+    pub(crate) fn note_tail(
+        &self,
+        name: &Name,
+        part: usize,
+        len: u64,
+        cv: Cv,
+    ) -> Result<(), StoreError> {
+        self.write(name, &Record::Tail { part, len, cv }, true).map(drop)
+    }
+
+    /// The size of the file is known now.
+    pub(crate) fn note_size(&self, name: &Name, size: u64) -> Result<(), StoreError> {
+        self.write(name, &Record::Length { size }, true).map(drop)
+    }
+
+    /// A flush of all that has come, after which it survives a power cut: of the bytes, the journal and the names of both.
+    pub(crate) fn lasting(&self, name: &Name) -> Flush {
+        Flush { is_lasting: true, ..self.flush(name) }
+    }
+
     /// A flush of all that is held by now.
     pub(in crate::store) fn flush(&self, name: &Name) -> Flush {
         let end = self.end();
         let (from, to, is_news) = (end.boot_start, end.len, end.last_held > end.flushed);
         drop(end);
-        Flush { partial: self.clone(), name: name.clone(), from, end: to, is_news }
+        let is_lasting = false;
+        Flush { partial: self.clone(), name: name.clone(), from, end: to, is_news, is_lasting }
     }
 
     /// Nobody writes through this handle any more; held parts stay.
@@ -272,6 +323,8 @@ pub(crate) struct Flush {
     end: u64,
     /// Parts are held that no flush before has covered.
     is_news: bool,
+    /// The records of the journal have to be on the disk as well.
+    is_lasting: bool,
 }
 
 impl Flush {
@@ -281,13 +334,23 @@ impl Flush {
             return Err(StoreError::new("flush", &self.name, errno));
         }
         // A journal does not grow by commits that are refused again and again.
-        if !self.is_news {
-            return Ok(());
+        let noted = if self.is_news { self.note() } else { Ok(()) };
+        if !self.is_lasting {
+            return match noted {
+                // Interrupted meanwhile: the next `open` reads the bytes that this record would have spared.
+                Err(StoreError::Spoiled { .. } | StoreError::NoRoom { .. }) => Ok(()),
+                noted => noted,
+            };
         }
-        match self.partial.append(&self.name, &Record::Synced { from: self.from, end: self.end }) {
-            // Interrupted meanwhile: the next `open` reads the bytes that this record would have spared.
-            Err(StoreError::Spoiled { .. } | StoreError::NoRoom { .. }) => Ok(()),
-            result => result.map(drop),
-        }
+        noted?;
+        let failed = |errno| StoreError::new("flush the journal of", &self.name, errno);
+        sys::sync(&self.partial.0.journal).map_err(failed)?;
+        sys::sync_directory(&self.partial.0.store.partials).map_err(failed)
+    }
+
+    /// Notes in the journal that the parts are flushed.
+    fn note(&self) -> Result<(), StoreError> {
+        let record = Record::Synced { from: self.from, end: self.end };
+        self.partial.append(&self.name, &record).map(drop)
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use haul_protocol::{Geometry, Name};
+use haul_protocol::Name;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -24,7 +24,6 @@ const SLICE: usize = 64 * 1024;
 pub(crate) struct JournalReading {
     store: Arc<Store>,
     id: String,
-    geometry: Geometry,
     file: OwnedFd,
     stage: Stage,
 }
@@ -78,14 +77,21 @@ impl Store {
         self: &Arc<Self>,
         key: &Key,
         name: &Name,
-        geometry: Geometry,
     ) -> Result<Option<JournalReading>, StoreError> {
-        let opened = self.open_partial(&journal_name(key.id()));
+        self.journal_of(key.id(), name)
+    }
+
+    /// The same by the id of the key.
+    pub(super) fn journal_of(
+        self: &Arc<Self>,
+        id: &str,
+        name: &Name,
+    ) -> Result<Option<JournalReading>, StoreError> {
+        let opened = self.open_partial(&journal_name(id));
         let opened = opened.map_err(|errno| StoreError::new("resume", name, errno))?;
         Ok(opened.map(|file| JournalReading {
             store: Arc::clone(self),
-            id: key.id().to_owned(),
-            geometry,
+            id: id.to_owned(),
             file,
             stage: Stage::Reading { reader: Box::new(Reader::new(&self.boot)), at: 0 },
         }))
@@ -104,7 +110,7 @@ impl JournalReading {
                     self.stage = Stage::Reading { reader, at: at + read as u64 };
                     return Ok(read);
                 }
-                let is_long = at > journal::longest(self.geometry.parts());
+                let is_long = at > journal::longest(reader.parts());
                 self.stage = match reader.finish() {
                     Some(found) if !found.same_boot || is_long => self.write_anew(name, found),
                     found => Stage::Over(found.map(Box::new)),

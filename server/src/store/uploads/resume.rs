@@ -95,7 +95,6 @@ impl Store {
         (geometry, replace): (Geometry, bool),
         read: Option<JournalReading>,
     ) -> Result<Resumed, StoreError> {
-        let failed = |op| move |errno| StoreError::new(op, name, errno);
         if let Some((journal, found)) = read.and_then(JournalReading::finish)
             && found.begin == key.begin
             && let Some(resumed) =
@@ -103,6 +102,18 @@ impl Store {
         {
             return Ok(resumed);
         }
+        let partial = self.new_partial(parents, key, name)?;
+        Ok(Resumed::Partial(partial, Verifying::default()))
+    }
+
+    /// A partial that holds nothing.
+    pub(super) fn new_partial(
+        self: &Arc<Self>,
+        parents: &Parents,
+        key: &Key,
+        name: &Name,
+    ) -> Result<Partial, StoreError> {
+        let failed = |op| move |errno| StoreError::new(op, name, errno);
         if self.remove_files(key.id()).map_err(failed("discard the partial of"))? && self.durable {
             // The old journal must not come back beside the new bytes.
             sys::sync_directory(&self.partials).map_err(failed("discard the partial of"))?;
@@ -125,7 +136,7 @@ impl Store {
             partial.discard();
             return Err(error);
         }
-        Ok(Resumed::Partial(partial, Verifying::default()))
+        Ok(partial)
     }
 
     fn resume(
@@ -136,15 +147,8 @@ impl Store {
         (geometry, replace): (Geometry, bool),
         (journal, found): (OwnedFd, Journal),
     ) -> Result<Option<Resumed>, StoreError> {
-        let failed = |errno| StoreError::new("resume", name, errno);
         let held = || found.held.iter().filter(|held| held.part < geometry.parts());
-        // It may have its final mode already, which may forbid us to write.
-        let writable = Mode::RUSR | Mode::WUSR;
-        match sys::set_mode_at(&self.partials, key.id(), FileType::RegularFile, writable) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        let Some(data) = self.open_partial(key.id()).map_err(failed)? else {
+        let Some(data) = self.open_data(key.id(), name)? else {
             let size = geometry.size();
             let stands = |at: &Committing| !replace && self.stands(parents, name, size, *at);
             let Some(committing) = found.committing.filter(stands) else {
@@ -156,15 +160,41 @@ impl Store {
             let held: Vec<_> = held().collect();
             return Ok(Some(Resumed::Published(published, Verifying::new(&held, &[]))));
         };
+        let partial = self.old_partial(key.id(), name, data, journal, &found)?;
+        let (safe, unsure): (Vec<_>, Vec<_>) = held().partition(|held| held.safe);
+        Ok(Some(Resumed::Partial(partial, Verifying::new(&safe, &unsure))))
+    }
+
+    /// The file of a partial, to be written to; `None` if there is none.
+    pub(super) fn open_data(&self, id: &str, name: &Name) -> Result<Option<OwnedFd>, StoreError> {
+        let failed = |errno| StoreError::new("resume", name, errno);
+        // It may have its final mode already, which may forbid us to write.
+        let writable = Mode::RUSR | Mode::WUSR;
+        match sys::set_mode_at(&self.partials, id, FileType::RegularFile, writable) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        self.open_partial(id).map_err(failed)
+    }
+
+    /// A partial whose journal has been read, without the part of the journal that says nothing.
+    pub(super) fn old_partial(
+        self: &Arc<Self>,
+        id: &str,
+        name: &Name,
+        data: OwnedFd,
+        journal: OwnedFd,
+        found: &Journal,
+    ) -> Result<Partial, StoreError> {
+        let failed = |errno| StoreError::new("resume", name, errno);
         sys::truncate(&journal, found.len).map_err(failed)?;
         let boot_start = if found.same_boot { found.boot_start } else { found.len };
-        let end = End::after(&found, boot_start);
-        let partial = Partial::new(self, key.id(), data, journal, end);
+        let end = End::after(found, boot_start);
+        let partial = Partial::new(self, id, data, journal, end);
         if !found.same_boot {
             partial.append(name, &Record::Boot { id: self.boot.clone() })?;
         }
-        let (safe, unsure): (Vec<_>, Vec<_>) = held().partition(|held| held.safe);
-        Ok(Some(Resumed::Partial(partial, Verifying::new(&safe, &unsure))))
+        Ok(partial)
     }
 
     pub(super) fn open_partial(&self, file: &str) -> Result<Option<OwnedFd>, Errno> {
@@ -177,7 +207,13 @@ impl Store {
     }
 
     /// Whether the file that a journal was about to commit stands under its name, unchanged.
-    fn stands(&self, parents: &Parents, name: &Name, size: u64, committing: Committing) -> bool {
+    pub(super) fn stands(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        size: u64,
+        committing: Committing,
+    ) -> bool {
         let wanted = Identity::WANTED | StatxFlags::SIZE | StatxFlags::MTIME;
         let (above, last) = name.split();
         let found = parents.find(above).and_then(|parent| {

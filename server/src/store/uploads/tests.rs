@@ -197,7 +197,7 @@ fn restarts_of_the_machine_cost_no_part_of_an_upload() {
                 Store::open(root.path(), Mode::from_raw_mode(0o022), durable, 0).unwrap();
             store.boot = format!("boot {boot}");
             let store = Arc::new(store);
-            let mut read = store.journal(&key, &name, geometry).unwrap();
+            let mut read = store.journal(&key, &name).unwrap();
             while let Some(reading) = &mut read
                 && reading.advance(&name, &mut [0; 5000]).unwrap() > 0
             {}
