@@ -86,6 +86,7 @@ impl Connection {
             self.pending = self.pending.saturating_sub(1);
             self.complete(done);
         }
+        self.release_settled();
         self.say_last_word();
     }
 

@@ -34,6 +34,7 @@ impl Connection {
         match (&self.job, &self.sink) {
             _ if self.works => None,
             (Some(job), _) if job.has_place() => Some(self.worked),
+            (_, Sink::Ordered(body)) => Some(body.advanced),
             (_, Sink::File(file)) => file.stream.as_ref().map(|stream| stream.advanced),
             _ => None,
         }

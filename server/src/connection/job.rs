@@ -14,6 +14,7 @@ use super::http::asked::{Asked, Waiting};
 use super::http::dav::tree::Tree;
 use super::http::directory::Directory;
 use super::http::file::Sending;
+use super::http::resumable::seeking::Seeking;
 use crate::accounts::ClientId;
 use crate::services::fence::Fence;
 use crate::services::places::Place;
@@ -47,6 +48,8 @@ pub(super) enum Job {
     Rollback(RequestId, Box<Rollback>, Closed),
     /// Other connections have all seats, and a request of HTTP waits for one.
     Seat(Box<Waiting>),
+    /// The files of an upload of HTTP are found.
+    Ordered(Box<Seeking>),
     /// A file is read for a client of HTTP.
     Send(Box<Sending>),
     /// A directory is listed for a client of HTTP.
@@ -128,6 +131,7 @@ impl Job {
             Self::Rollback(.., closed) => !closed.is_over(),
             Self::Seat(waiting) => !waiting.seat.is_taken(),
             Self::Tree(tree) => tree.waits(pending),
+            Self::Ordered(seeking) => seeking.waits(),
             _ => false,
         }
     }
@@ -148,6 +152,7 @@ impl Job {
             // An upload has its files from an account of its own.
             Self::Bundle(..) | Self::Parents(..) | Self::Question(_) | Self::Open(..) => false,
             Self::Greet(_) | Self::Rollback(..) | Self::Seat(_) => false,
+            Self::Ordered(seeking) => seeking.has_place(),
             Self::Send(_) => true,
             Self::Directory(directory) => directory.has_place(),
             Self::Tree(tree) => tree.has_place(),
@@ -168,6 +173,7 @@ impl Job {
             }
             Self::Open(_, opening) => opening.held_bytes(),
             Self::Seat(waiting) => waiting.held_bytes(),
+            Self::Ordered(seeking) => seeking.held_bytes(),
             Self::Send(_) => 0,
             Self::Directory(directory) => directory.held_bytes(),
             Self::Tree(tree) => tree.held_bytes(),

@@ -7,6 +7,7 @@ use super::bundle::Bundle;
 use super::compare::Check;
 use super::fetch::Wants;
 use super::file_body::Incoming;
+use super::http::resumable::body::Body;
 use super::job::Job;
 use super::turn::Turn;
 use crate::commit::notify::Done;
@@ -39,6 +40,8 @@ pub(super) enum Sink {
     File(Incoming),
     /// A part of a large file.
     Part { id: RequestId, writer: Box<PartWriter> },
+    /// Bytes of an upload of HTTP, in order.
+    Ordered(Box<Body>),
     /// Entries to compare.
     Check(Box<Check>),
     /// Small files together.
@@ -53,6 +56,7 @@ impl Sink {
         match self {
             Self::File(file) => file.stream.as_ref().map_or(0, |stream| stream.offset),
             Self::Part { writer, .. } => writer.offset(),
+            Self::Ordered(body) => body.offset(),
             Self::Nothing | Self::Held { .. } | Self::Check(_) => 0,
             Self::Bundle(_) | Self::Fetch(_) => 0,
         }
@@ -73,6 +77,7 @@ impl Sink {
             Self::Check(check) => check.held_bytes(),
             Self::Bundle(bundle) => bundle.held_bytes(),
             Self::Fetch(wants) => wants.held_bytes(),
+            Self::Ordered(body) => body.held_bytes(),
             Self::Nothing | Self::Held { .. } | Self::File(_) | Self::Part { .. } => 0,
         }
     }
@@ -85,7 +90,7 @@ impl Sink {
             _ if len as u64 >= left => len,
             Self::File(file) if file.stream.is_none() && file.size <= WAITS => 0,
             Self::Bundle(bundle) if bundle.is_empty() && bundle.length <= WAITS => 0,
-            Self::File(_) | Self::Part { .. } => wide(self.offset(), len),
+            Self::File(_) | Self::Part { .. } | Self::Ordered(_) => wide(self.offset(), len),
             _ => len,
         }
     }
@@ -127,6 +132,7 @@ impl Connection {
             }
             Sink::File(file) => file.append(bytes, turn),
             Sink::Part { writer, .. } => writer.write(bytes),
+            Sink::Ordered(body) => body.append(bytes, turn),
             Sink::Check(check) => check.append(bytes, turn),
             Sink::Bundle(bundle) => {
                 bundle.append(bytes);
@@ -143,6 +149,7 @@ impl Connection {
                     self.complete(Done { reply_to: file.reply_to(), result: Err(refusal) })
                 }
                 Sink::Part { id, .. } => self.refuse(id, refusal),
+                Sink::Ordered(body) => self.refuse(body.id, refusal),
                 Sink::Check(check) => self.refuse(check.id, refusal),
                 Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), refusal),
                 Sink::Fetch(wants) => self.refuse(wants.id, refusal),
@@ -172,6 +179,7 @@ impl Connection {
                 }
                 Err(refusal) => self.refuse(id, refusal),
             },
+            Sink::Ordered(body) => self.ordered_complete(*body, turn),
             Sink::Check(check) => self.check_complete(check, turn),
             Sink::Bundle(bundle) => self.bundle_complete(*bundle, turn),
             Sink::Fetch(wants) => self.job = self.begin_fetch(&wants).map(Job::Fetch),

@@ -100,6 +100,7 @@ impl Connection {
         {
             return self.end(refusal);
         }
+        self.end_if_overtaken();
         if self.is_sending() {
             return self.send_file(turn);
         }

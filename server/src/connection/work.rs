@@ -43,6 +43,7 @@ impl Connection {
                 self.submit(reply_to, change, None, turn);
             }
             Some(Job::Seat(waiting)) => self.http_has_seat(*waiting, turn),
+            Some(Job::Ordered(seeking)) => self.go_on_seeking(seeking, turn),
             Some(Job::Send(sending)) => {
                 self.job = self.go_on_sending(sending, turn).map(Job::Send);
             }
@@ -58,7 +59,10 @@ impl Connection {
 
     /// Whether a body that comes now has to wait for the request that takes more than one turn.
     pub(super) fn holds_body_up(&self) -> bool {
-        matches!(self.job, Some(Job::Parents(..) | Job::Question(_) | Job::Seat(_)))
+        matches!(
+            self.job,
+            Some(Job::Parents(..) | Job::Question(_) | Job::Seat(_) | Job::Ordered(_))
+        )
     }
 
     /// Makes the directories above a deep name, as many as the turn allows, and carries the request out if all are there.

@@ -53,8 +53,10 @@ struct Exchange {
     expects: bool,
     /// All of the request has come.
     is_whole: bool,
-    /// The status that tells that it was carried out.
-    success: Status,
+    /// The answer that tells that it was carried out.
+    success: Response,
+    /// A field that each answer to it has.
+    always: Option<(&'static str, &'static str)>,
     answer: Answer,
 }
 
@@ -167,7 +169,8 @@ impl Half {
                     keeps: head.keeps,
                     expects: head.expects,
                     is_whole: false,
-                    success: Status::NO_CONTENT,
+                    success: Response::new(Status::NO_CONTENT),
+                    always: None,
                     answer: Answer::Due,
                 });
                 Some(Event::Head(self.last_id, head))
@@ -229,6 +232,25 @@ impl Half {
 
     /// The status with which [`done`](Self::done) answers the present request.
     pub(crate) fn will_be(&mut self, success: Status) {
+        self.will_answer(Response::new(success));
+    }
+
+    /// Each answer to the present request has this field.
+    pub(crate) fn always(&mut self, name: &'static str, value: &'static str) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.always = Some((name, value));
+        }
+    }
+
+    /// An answer before the real one to the present request, whose client understands it.
+    pub(crate) fn tell_before(&mut self, response: &Response) {
+        if self.exchange.as_ref().is_some_and(|exchange| !exchange.is_old) {
+            response.write_before(self.outbox.end());
+        }
+    }
+
+    /// The answer with which [`done`](Self::done) answers the present request.
+    pub(crate) fn will_answer(&mut self, success: Response) {
         if let Some(exchange) = &mut self.exchange {
             exchange.success = success;
         }
@@ -249,7 +271,13 @@ impl Half {
         let closes = !exchange.keeps || !goes_on || is_endless || !is_open;
         let date = self.second.and_then(validators::date);
         let is_old = exchange.is_old;
-        response.write(Shape { length, is_old, closes, date }, self.outbox.end());
+        let shape = Shape { length, is_old, closes, date };
+        match exchange.always {
+            Some((name, value)) => {
+                response.clone().with(name, value).write(shape, self.outbox.end());
+            }
+            None => response.write(shape, self.outbox.end()),
+        }
         let left = match length {
             _ if exchange.is_head => Left::Unsent,
             Length::Absent => Left::Bytes(0),
@@ -312,14 +340,17 @@ impl Half {
         self.drain();
     }
 
+    /// An answer without a body.
+    pub(crate) fn answer_empty(&mut self, response: &Response) {
+        let has_none = response.status == Status::NO_CONTENT;
+        self.begin(response, if has_none { Length::Absent } else { Length::Known(0) });
+    }
+
     /// A change is done.
     pub(crate) fn done(&mut self, id: RequestId) {
         let success = self.exchange.as_ref().filter(|exchange| exchange.id == id);
-        let Some(success) = success.map(|exchange| exchange.success) else { return };
-        match success {
-            Status::NO_CONTENT => self.begin(&Response::new(success), Length::Absent),
-            _ => self.begin(&Response::new(success), Length::Known(0)),
-        }
+        let Some(success) = success.map(|exchange| exchange.success.clone()) else { return };
+        self.answer_empty(&success);
     }
 
     /// A request is not carried out.
@@ -380,7 +411,8 @@ impl Half {
                 keeps: false,
                 expects: false,
                 is_whole: false,
-                success: Status::NO_CONTENT,
+                success: Response::new(Status::NO_CONTENT),
+                always: None,
                 answer: Answer::Due,
             });
         }

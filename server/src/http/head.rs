@@ -31,9 +31,20 @@ pub(crate) enum Field {
     Connection,
     Expect,
     Authorization,
+    TusResumable,
+    UploadLength,
+    UploadDeferLength,
+    UploadMetadata,
+    UploadOffset,
+    UploadChecksum,
+    UploadConcat,
+    UploadComplete,
+    UploadDraftInteropVersion,
+    MethodOverride,
+    ContentType,
 }
 
-const FIELDS: [(&str, Field); 23] = [
+const FIELDS: [(&str, Field); 34] = [
     ("host", Field::Host),
     ("origin", Field::Origin),
     ("range", Field::Range),
@@ -57,6 +68,17 @@ const FIELDS: [(&str, Field); 23] = [
     ("connection", Field::Connection),
     ("expect", Field::Expect),
     ("authorization", Field::Authorization),
+    ("tus-resumable", Field::TusResumable),
+    ("upload-length", Field::UploadLength),
+    ("upload-defer-length", Field::UploadDeferLength),
+    ("upload-metadata", Field::UploadMetadata),
+    ("upload-offset", Field::UploadOffset),
+    ("upload-checksum", Field::UploadChecksum),
+    ("upload-concat", Field::UploadConcat),
+    ("upload-complete", Field::UploadComplete),
+    ("upload-draft-interop-version", Field::UploadDraftInteropVersion),
+    ("x-http-method-override", Field::MethodOverride),
+    ("content-type", Field::ContentType),
 ];
 
 impl Field {

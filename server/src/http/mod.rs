@@ -24,6 +24,7 @@ mod outbox;
 pub(crate) mod page;
 pub(crate) mod range;
 pub(crate) mod response;
+pub(crate) mod resumable;
 #[cfg(test)]
 mod smuggling;
 pub(crate) mod status;

@@ -36,6 +36,19 @@ impl Response {
         self
     }
 
+    /// The head of an answer that comes before the real one, which only some clients understand.
+    pub(super) fn write_before(&self, out: &mut Vec<u8>) {
+        let Status(number, phrase) = self.status;
+        let mut text = String::new();
+        line(&mut text, format_args!("HTTP/1.1 {number} {phrase}"));
+        for (name, value) in &self.fields {
+            let value: String = value.chars().map(plain).collect();
+            line(&mut text, format_args!("{name}: {value}"));
+        }
+        text.push_str("\r\n");
+        out.extend_from_slice(text.as_bytes());
+    }
+
     /// The answer to a request that is refused, and its text.
     pub(crate) fn refusal(refusal: &Refusal) -> (Self, String) {
         let status = Status::of(&refusal.code);
@@ -82,7 +95,9 @@ impl Response {
         line(&mut text, format_args!("X-Content-Type-Options: nosniff"));
         line(&mut text, format_args!("Cross-Origin-Resource-Policy: same-origin"));
         line(&mut text, format_args!("Referrer-Policy: same-origin"));
-        line(&mut text, format_args!("Cache-Control: no-cache"));
+        if !self.fields.iter().any(|(name, _)| *name == "Cache-Control") {
+            line(&mut text, format_args!("Cache-Control: no-cache"));
+        }
         match length {
             Length::Absent => {}
             Length::Known(len) => line(&mut text, format_args!("Content-Length: {len}")),

@@ -33,6 +33,8 @@ impl Status {
     pub(crate) const INTERNAL: Self = Self(500, "Internal Server Error");
     pub(crate) const NOT_IMPLEMENTED: Self = Self(501, "Not Implemented");
     pub(crate) const BUSY: Self = Self(503, "Service Unavailable");
+    /// Of tus.
+    pub(crate) const CHECKSUM: Self = Self(460, "Checksum Mismatch");
     pub(crate) const NO_ROOM: Self = Self(507, "Insufficient Storage");
 
     /// The status of a refusal.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use haul_protocol::{Code, Digest, Token};
 
+use super::ordered::Busy;
 use super::{Uploads, unknown};
 use crate::accounts::Scope;
 use crate::refusal::Refusal;
@@ -21,11 +22,13 @@ pub(crate) enum Commit {
 /// An upload on its way to its final name.
 #[derive(Debug)]
 pub(crate) struct Publishing {
-    token: Token,
-    scope: Scope,
-    digest: Digest,
-    size: u64,
-    key: String,
+    pub(super) token: Token,
+    pub(super) scope: Scope,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    pub(super) key: String,
+    /// Of an upload whose bytes came in order: it is busy until this is dropped.
+    pub(super) ordered: Option<Busy>,
 }
 
 impl Publishing {
@@ -69,7 +72,7 @@ impl Uploads {
         drop(writers);
         let (scope, key) = (scope.clone(), upload.key.clone());
         let size = upload.state().geometry().size();
-        let publishing = Publishing { token: *token, scope, digest, size, key };
+        let publishing = Publishing { token: *token, scope, digest, size, key, ordered: None };
         let change = match (partial, &upload.published) {
             (Some(partial), _) => {
                 let attributes = upload.owner().attributes;
@@ -105,9 +108,12 @@ impl Uploads {
     pub(crate) fn published(&self, store: &Store, publishing: Publishing, done: bool) {
         self.not_published(&publishing);
         if !done {
+            if publishing.ordered.is_some() {
+                store.settle_promise(&publishing.key);
+            }
             return;
         }
-        let Publishing { token, scope, digest, key, .. } = publishing;
+        let Publishing { token, scope, digest, key, ordered: _busy, .. } = publishing;
         let mut table = self.table();
         let forgotten = table.published.remember((token, scope), digest, key);
         let forgotten = forgotten.filter(|key| table.begin_alone(key));

@@ -3,6 +3,7 @@
 mod commit;
 mod committed;
 mod opening;
+pub(crate) mod ordered;
 pub(crate) mod part_table;
 mod scarcity;
 mod share;
@@ -21,6 +22,7 @@ use crate::store::{Key, Parents, Replaces, Store};
 pub(crate) use commit::{Commit, Publishing};
 use opening::Busy;
 pub(crate) use opening::{Opened, Opening};
+use ordered::Ordered;
 use part_table::{Decision, superseded};
 use table::{Entry, Found, Table};
 use writer::{OpenUpload, Owner, PartWriter};
@@ -50,6 +52,8 @@ const REMEMBERED: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Uploads {
     table: Arc<Mutex<Table>>,
+    /// Those whose bytes come in order.
+    pub(crate) ordered: Ordered,
 }
 
 /// The sender of a large file.
@@ -69,7 +73,8 @@ pub(crate) struct Sender<'a> {
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self { table: Arc::new(Mutex::new(Rank::Uploads, Table::default())) }
+        let table = Arc::new(Mutex::new(Rank::Uploads, Table::default()));
+        Self { table, ordered: Ordered::default() }
     }
 }
 
@@ -252,6 +257,7 @@ impl Uploads {
             if store.trash.bell.is_stopped() {
                 return;
             }
+            let Some(_alone) = self.ordered.alone(&key) else { continue };
             if !self.table().begin_alone(&key) {
                 continue;
             }

@@ -11,6 +11,7 @@ pub(super) mod directory;
 pub(super) mod file;
 mod login;
 mod own;
+pub(super) mod resumable;
 pub(super) mod stated;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -54,6 +55,8 @@ pub(super) struct Http {
     body: Vec<u8>,
     /// The changes that have failed of the request that takes several.
     failed: Vec<Failed>,
+    /// An upload whose bytes are being flushed for the present request.
+    settled: Option<Box<resumable::settle::Settled>>,
 }
 
 impl Http {
@@ -116,7 +119,7 @@ impl Connection {
         let Asked { id, head, target } = asked;
         match target {
             Address::Entry(target) => self.entry_enters(Box::new(Asked { id, head, target }), turn),
-            Address::Own(target) => self.own_enters(Asked { id, head, target }),
+            Address::Own(target) => self.own_enters(Asked { id, head, target }, turn),
         }
     }
 

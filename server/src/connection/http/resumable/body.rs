@@ -1,0 +1,144 @@
+//! The bytes of a resumable upload that come with one request.
+
+use std::sync::Arc;
+
+use haul_protocol::{Code, RequestId};
+
+use super::signal::Signal;
+use super::summed::Summed;
+use super::{MOST, Places};
+use crate::connection::http::asked::Refused;
+use crate::connection::turn::Turn;
+use crate::http::head::Framing;
+use crate::http::resumable::{Checksum, Spoken};
+use crate::refusal::Refusal;
+use crate::store::{Change, Reserved};
+use crate::uploads::ordered::Using;
+
+/// Bytes after which the upload counts as going on.
+const ADVANCE: u64 = 64 * 1024;
+
+/// Bytes for which room and quota are taken at once.
+const AHEAD: u64 = 4 * 1024 * 1024;
+
+/// The words of a request that brings bytes.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) id: RequestId,
+    pub(super) spoken: Spoken,
+    /// It begins the upload.
+    pub(super) creates: bool,
+    pub(super) checksum: Option<Checksum>,
+    pub(super) framing: Framing,
+}
+
+/// The bytes of one request, as they come.
+#[derive(Debug)]
+pub(in crate::connection) struct Body {
+    pub(in crate::connection) id: RequestId,
+    pub(super) spoken: Spoken,
+    pub(super) creates: bool,
+    pub(super) using: Using,
+    /// Given when a newer request has the upload.
+    pub(super) signal: Arc<Signal>,
+    pub(super) summed: Option<Summed>,
+    room: Reserved,
+    /// The quota has so much for the file.
+    promised: u64,
+    /// The offset that no byte may pass.
+    most: u64,
+    /// When the last [`ADVANCE`] bytes were complete, in milliseconds of the server's clock.
+    pub(in crate::connection) advanced: u64,
+    pub(super) places: Places,
+}
+
+impl Body {
+    /// Bytes that may come: they are not too many, and there is room.
+    pub(super) fn begin(
+        told: Told,
+        using: Using,
+        signal: Arc<Signal>,
+        places: Places,
+        turn: &Turn<'_>,
+    ) -> Result<Self, Refused> {
+        let Told { id, spoken, creates, checksum, framing } = told;
+        let (offset, size) = using.receiving().progress();
+        let services = turn.services;
+        let most = size.unwrap_or(MOST).min(services.tuning().limits.max_file);
+        let len = if let Framing::Length(len) = framing { len } else { 0 };
+        let end = offset.checked_add(len).filter(|end| *end <= most).ok_or_else(too_many)?;
+        let name = &using.upload().name;
+        let (store, parents) = (&services.store, &turn.base.parents);
+        let promised = size.unwrap_or(end);
+        store.promise(parents, &using.token().to_string(), name, promised)?;
+        let room = store.admit(name, len)?;
+        // A head keeps no room from others before its body comes.
+        room.used(room.left().saturating_sub(ADVANCE));
+        if checksum.is_some() {
+            using.receiving().begin_check(using.turn())?;
+        }
+        let summed = checksum.map(Summed::begin);
+        let advanced = services.now();
+        Ok(Self {
+            id,
+            spoken,
+            creates,
+            using,
+            signal,
+            summed,
+            room,
+            promised,
+            most,
+            advanced,
+            places,
+        })
+    }
+
+    /// Where in the file the next byte goes.
+    pub(in crate::connection) fn offset(&self) -> u64 {
+        self.using.receiving().progress().0
+    }
+
+    /// Bytes of memory that it takes.
+    pub(in crate::connection) fn held_bytes(&self) -> usize {
+        self.using.receiving().held_bytes()
+    }
+
+    /// Takes the next bytes.
+    pub(in crate::connection) fn append(
+        &mut self,
+        bytes: &[u8],
+        turn: &Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let (name, store) = (&self.using.upload().name, &turn.services.store);
+        let (offset, next) = (self.offset(), bytes.len() as u64);
+        let end = offset.saturating_add(next);
+        if end > self.most {
+            return Err(too_many());
+        }
+        if end > self.promised {
+            let promised = end.saturating_add(AHEAD).min(self.most);
+            store.promise(&turn.base.parents, &self.using.token().to_string(), name, promised)?;
+            self.promised = promised;
+        }
+        if self.room.left() < next {
+            self.room.grow(name, next.max(AHEAD).min(self.most - offset))?;
+        }
+        if let Some(summed) = &mut self.summed {
+            summed.update(bytes);
+        }
+        let flush = self.using.receiving().write(self.using.turn(), bytes)?;
+        if let Some(flush) = flush {
+            turn.services.start_own(Change::Flush(Box::new(flush)));
+        }
+        if end / ADVANCE > offset / ADVANCE {
+            self.advanced = turn.services.now();
+        }
+        self.room.used(next);
+        Ok(())
+    }
+}
+
+fn too_many() -> Refusal {
+    Refusal::new(Code::TooLarge, "more bytes than the file has, or than a file may have here")
+}

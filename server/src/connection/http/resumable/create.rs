@@ -1,0 +1,135 @@
+//! A resumable upload begins: by an empty request, or by one that has its first bytes.
+
+use haul_protocol::limits::MAX_BODY_LEN;
+use haul_protocol::{Code, EntryKind, OrderedHasher, RequestId, Token};
+
+use super::answer::location;
+use super::body::{Body, Told};
+use super::signal::Signal;
+use super::{MOST, places};
+use crate::accounts::AccountName;
+use crate::commit::notify::waker;
+use crate::connection::Connection;
+use crate::connection::file_body::within;
+use crate::connection::http::asked::Refused;
+use crate::connection::http::change::learning;
+use crate::connection::turn::Turn;
+use crate::http::head::{Field, Framing, Head};
+use crate::http::response::Response;
+use crate::http::resumable::{self, Spoken};
+use crate::http::status::{Status, Wrong};
+use crate::refusal::Refusal;
+use crate::store::{DEEP, Key, OrderedFacts, OrderedUpload, Replaces};
+use crate::uploads::ordered::{Entered, Receiving};
+use crate::uploads::random_token;
+
+/// An answer before the real one that tells where the upload is.
+const RESUMPTION: Status = Status(104, "Upload Resumption Supported");
+
+impl Connection {
+    /// Begins an upload. If its file may not come, that is told before its first byte.
+    pub(super) fn create_ordered(
+        &mut self,
+        id: RequestId,
+        head: &Head,
+        query: &str,
+        spoken: Spoken,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refused> {
+        let described = resumable::described(head, query)?;
+        if head.framing != Framing::Length(0) {
+            spoken.has_type(head, true)?;
+        }
+        let checksum = resumable::checksum(head)?;
+        let size = size(head, spoken)?;
+        let services = turn.services;
+        within(size.unwrap_or(0), services.tuning().limits.max_file.min(MOST))?;
+        let name = turn.base.view.inward(described.name)?;
+        if name.depth() > DEEP {
+            return Err(Wrong::bad("the name is too deep for a resumable upload").into());
+        }
+        let (store, parents) = (&services.store, &turn.base.parents);
+        store.refresh(parents);
+        let stands = store.kind(parents, &name)?;
+        if matches!(stands, Some(EntryKind::Directory)) {
+            return Err(Wrong::new(Status::CONFLICT, "a directory has that name").into());
+        }
+        if described.only_new {
+            self.may(learning())?;
+            if stands.is_some() {
+                return Err(Wrong::new(Status::CONFLICT, "an entry has that name").into());
+            }
+        }
+        if self.replaces() == Replaces::Nothing {
+            store.is_free(parents, &name)?;
+        }
+        drop(store.admit(&name, size.unwrap_or(0))?);
+        let places = places(turn)?;
+        let is_draft = matches!(spoken, Spoken::Draft { .. });
+        let facts = OrderedFacts {
+            deferred: size.is_none(),
+            mtime: described.mtime.map(|mtime| (mtime.s, mtime.ns)),
+            only_new: described.only_new,
+            lasting: size.is_none() || is_draft,
+            metadata: described.metadata,
+        };
+        let account = self.account().map(AccountName::as_str);
+        let shape = (size.unwrap_or(0), MAX_BODY_LEN);
+        let key = Key::ordered(&name, shape, random_token()?, account, facts.clone());
+        let token = Token::parse(key.id()).map_err(|_| busy())?;
+        let signal = Signal::new(waker(turn.notify, self.id));
+        let entered = services.uploads.ordered.enter(token, account, &signal.clone().into());
+        let Entered::Begun(alone) = entered else { return Err(busy().into()) };
+        let account = account.map(str::to_owned);
+        let begun = store
+            .promise(parents, key.id(), &name, size.unwrap_or(0))
+            .and_then(|()| store.begin_ordered(parents, &key, &name));
+        let partial = match begun {
+            Ok(partial) => partial,
+            Err(error) => {
+                store.settle_promise(key.id());
+                return Err(error.into());
+            }
+        };
+        let hasher = OrderedHasher::new(MAX_BODY_LEN)
+            .map_err(|error| Refusal::new(Code::BadRequest, error))?;
+        let upload = OrderedUpload { name, account, size, facts };
+        let receiving = Receiving::new(upload, partial, hasher, &signal.clone().into());
+        let using = alone.open(receiving);
+        if let (Spoken::Draft { is_known: true, .. }, Some(half)) = (spoken, self.half.http()) {
+            let version = head.field(Field::UploadDraftInteropVersion).unwrap_or_default();
+            let before = Response::new(RESUMPTION)
+                .with("Location", location(token))
+                .with("Upload-Draft-Interop-Version", version);
+            half.tell_before(&before);
+        }
+        let told = Told { id, spoken, creates: true, checksum, framing: head.framing };
+        let body = Body::begin(told, using, signal, places, turn)?;
+        self.receive_ordered(body);
+        Ok(())
+    }
+
+    pub(super) fn account(&self) -> Option<&AccountName> {
+        self.login.as_ref().map(|login| &login.account.name)
+    }
+}
+
+/// The size of a file, if it is known when its upload begins.
+fn size(head: &Head, spoken: Spoken) -> Result<Option<u64>, Wrong> {
+    let Spoken::Draft { completes, .. } = spoken else { return resumable::size(head) };
+    let told = resumable::number(head, Field::UploadLength, "Upload-Length is no number")?;
+    let whole = match (completes, head.framing) {
+        (Some(true), Framing::Length(len)) => Some(len),
+        _ => None,
+    };
+    match (told, whole) {
+        (Some(told), Some(whole)) if told != whole => {
+            Err(Wrong::bad("Upload-Length is not the length of a whole file"))
+        }
+        _ => Ok(told.or(whole)),
+    }
+}
+
+fn busy() -> Refusal {
+    Refusal::new(Code::Busy, "an upload can't be begun in this moment")
+}

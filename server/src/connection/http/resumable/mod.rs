@@ -1,0 +1,129 @@
+//! Resumable uploads of HTTP, below `/.haul/tus/`: tus 1.0, and the draft of the IETF. Both are about the same uploads, whose
+//! bytes come in order.
+//!
+//! `create` begins one, `seek` finds one by its id, `body` takes its bytes, `answer` says how far it is. It becomes a file by
+//! the same way as all other changes, and only then its client is told that it is whole.
+
+mod answer;
+pub(in crate::connection) mod body;
+mod create;
+mod seek;
+pub(in crate::connection) mod seeking;
+pub(super) mod settle;
+mod signal;
+mod summed;
+
+use haul_protocol::limits::MAX_PARTED_SIZE;
+use haul_protocol::{Code, Right, Rights, Token};
+
+use super::asked::{Asked, Refused};
+use crate::connection::Connection;
+use crate::connection::rights::only_reads;
+use crate::connection::turn::Turn;
+use crate::http::address::Own;
+use crate::http::head::{Field, Head};
+use crate::http::method::Method;
+use crate::http::response::{Length, Response};
+use crate::http::resumable::{self, ALGORITHMS, EXTENSIONS, Spoken, TUS};
+use crate::http::status::{Status, Wrong};
+use crate::refusal::Refusal;
+use crate::services::places::Place;
+
+/// Bytes of the largest file that comes in parts.
+const MOST: u64 = MAX_PARTED_SIZE;
+
+/// Places for the bytes and the journal of an upload.
+type Places = (Place, Place);
+
+/// Methods of addresses of uploads.
+const ALLOWED: &str = "POST, HEAD, PATCH, DELETE, OPTIONS";
+
+impl Connection {
+    /// The account of a request for resumable uploads is known, if it needs one.
+    pub(super) fn resumable_enters(&mut self, asked: Asked<Own>, turn: &mut Turn<'_>) {
+        let id = asked.id;
+        if let Err(refused) = self.begin_resumable(&asked, turn) {
+            self.refuse_http(id, refused);
+        }
+    }
+
+    fn begin_resumable(&mut self, asked: &Asked<Own>, turn: &mut Turn<'_>) -> Result<(), Refused> {
+        let Asked { id, head, target } = asked;
+        let method = method(head)?;
+        if method == Method::Options {
+            let most = turn.services.tuning().limits.max_file.min(MOST);
+            let response = Response::new(Status::NO_CONTENT)
+                .with("Allow", ALLOWED)
+                .with("Tus-Resumable", TUS)
+                .with("Tus-Version", TUS)
+                .with("Tus-Extension", EXTENSIONS)
+                .with("Tus-Max-Size", most.to_string())
+                .with("Tus-Checksum-Algorithm", ALGORITHMS)
+                .with("Upload-Limit", format!("max-size={most}"));
+            self.begin_answer(&response, Length::Absent);
+            return Ok(());
+        }
+        let spoken = resumable::spoken(head);
+        if let Some(half) = self.half.http() {
+            match spoken {
+                Ok(Spoken::Tus) => half.always("Tus-Resumable", TUS),
+                Ok(Spoken::Draft { .. }) => {}
+                Err(_) => half.always("Tus-Version", TUS),
+            }
+        }
+        let spoken = spoken?;
+        if !self.may_change {
+            return Err(only_reads().into());
+        }
+        self.may(putting())?;
+        if head.field(Field::UploadConcat).is_some() {
+            // Not 501: there are clients that try again without end then.
+            return Err(Wrong::bad("uploads are not put together here").into());
+        }
+        let brings = matches!(method, Method::Post | Method::Patch);
+        if brings && matches!(spoken, Spoken::Draft { completes: None, .. }) {
+            let why = "neither Tus-Resumable nor Upload-Complete is told";
+            return Err(Wrong::new(Status::PRECONDITION, why).into());
+        }
+        match (method, target.split().1) {
+            (Method::Post, "") => self.create_ordered(*id, head, &target.query, spoken, turn),
+            (Method::Head | Method::Patch | Method::Delete, rest) if !rest.is_empty() => {
+                let token = Token::parse(rest).map_err(|_| unknown())?;
+                self.seek_ordered(*id, head, method, (token, spoken), turn)
+            }
+            _ => Err(Wrong::new(Status::METHOD, "that is not served here").into()),
+        }
+    }
+}
+
+/// The method of a request: a client that can't send all of them may put it into a field.
+fn method(head: &Head) -> Result<Method, Wrong> {
+    match head.field(Field::MethodOverride) {
+        None => Ok(head.method),
+        // What a page of another server may send can't become what it may not.
+        Some(_) if head.method != Method::Post => {
+            Err(Wrong::bad("X-HTTP-Method-Override comes with POST"))
+        }
+        Some("PATCH") => Ok(Method::Patch),
+        Some("DELETE") => Ok(Method::Delete),
+        Some("HEAD") => Ok(Method::Head),
+        Some("POST") => Ok(Method::Post),
+        Some(_) => Err(Wrong::bad("X-HTTP-Method-Override has a method that is not served here")),
+    }
+}
+
+/// The rights that an upload needs: those of a `put`.
+fn putting() -> Rights {
+    [Right::Put].into_iter().collect()
+}
+
+/// There is no such upload, or it is another account's: nobody learns which.
+fn unknown() -> Wrong {
+    Wrong::new(Status::NOT_FOUND, "there is no such upload; it may have ended, or expired")
+}
+
+/// Places for the two files of an upload.
+fn places(turn: &Turn<'_>) -> Result<Places, Refusal> {
+    let two = turn.place().zip(turn.place());
+    two.ok_or_else(|| Refusal::new(Code::Busy, "too many files are half written at once"))
+}

@@ -1,0 +1,139 @@
+//! A request whose bytes have come: it is answered once its file is visible, or once its bytes are flushed if they have to last.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use haul_protocol::{Mtime, RequestId};
+
+use super::Places;
+use super::answer::{Progress, created, taken};
+use super::body::Body;
+use crate::commit::notify::ReplyTo;
+use crate::connection::Connection;
+use crate::connection::http::asked::Refused;
+use crate::connection::sink::Sink;
+use crate::connection::turn::Turn;
+use crate::http::response::Response;
+use crate::http::resumable::Spoken;
+use crate::http::status::{Status, Wrong};
+use crate::store::{Change, Flush};
+use crate::uploads::ordered::{Using, overtaken};
+
+/// An mtime that is so old is over, whatever ticks the clock of the file system has.
+const OVER: Duration = Duration::from_millis(2_100);
+
+/// An upload whose file becomes visible, or whose bytes are being flushed, for a request that is answered then.
+#[derive(Debug)]
+pub(in crate::connection::http) struct Settled {
+    pub(super) id: RequestId,
+    pub(super) using: Using,
+    pub(super) response: Response,
+    pub(super) is_whole: bool,
+    pub(super) flush: Option<Flush>,
+    /// Held as long as the upload is open.
+    pub(super) _places: Option<Places>,
+}
+
+impl Connection {
+    /// The bytes of an upload may come.
+    pub(super) fn receive_ordered(&mut self, body: Body) {
+        self.sink = Sink::Ordered(Box::new(body));
+        if let Some(half) = self.half.http() {
+            half.go_on();
+        }
+    }
+
+    /// Ends the request whose upload a newer request has taken.
+    pub(in crate::connection) fn end_if_overtaken(&mut self) {
+        let is_overtaken = matches!(&self.sink, Sink::Ordered(body) if body.signal.was_given());
+        if !is_overtaken {
+            return;
+        }
+        if let Sink::Ordered(body) = std::mem::replace(&mut self.sink, Sink::Nothing) {
+            self.refuse(body.id, overtaken());
+        }
+    }
+
+    /// All bytes of the request have come.
+    pub(in crate::connection) fn ordered_complete(&mut self, body: Body, turn: &mut Turn<'_>) {
+        let id = body.id;
+        if let Err(refused) = self.settle_body(body, turn) {
+            self.refuse_http(id, refused);
+        }
+    }
+
+    fn settle_body(&mut self, body: Body, turn: &mut Turn<'_>) -> Result<(), Refused> {
+        let Body { id, spoken, creates, using, summed, places, .. } = body;
+        let (receiving, own) = (using.receiving(), using.turn());
+        if summed.is_some_and(|summed| !summed.holds()) {
+            receiving.roll_back(own);
+            let why = "the bytes are not those of Upload-Checksum, and were not taken";
+            return Err(Wrong::new(Status::CHECKSUM, why).into());
+        }
+        let flush = receiving.settle(own)?;
+        let (offset, mut size) = receiving.progress();
+        let completes = match spoken {
+            Spoken::Tus => size == Some(offset),
+            Spoken::Draft { completes, .. } => completes == Some(true),
+        };
+        if completes && size != Some(offset) {
+            if size.is_some() {
+                return Err(Wrong::bad("the file has fewer bytes than Upload-Length").into());
+            }
+            receiving.set_size(own, offset)?;
+            size = Some(offset);
+        }
+        let progress = Progress { offset, size, is_whole: completes };
+        let services = turn.services;
+        let response = match creates {
+            true => created(services, using.token(), spoken, progress),
+            false => taken(services, spoken, progress),
+        };
+        let is_whole = completes;
+        let settled = Settled { id, using, response, is_whole, flush, _places: Some(places) };
+        self.answer_settled(settled, turn)
+    }
+
+    /// Makes the file visible if it is whole, or flushes its bytes if they have to last, and answers then.
+    pub(super) fn answer_settled(
+        &mut self,
+        mut settled: Settled,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refused> {
+        let id = settled.id;
+        let Some(half) = self.half.http() else { return Ok(()) };
+        if settled.is_whole {
+            half.will_answer(settled.response);
+            let (change, publishing) = settled.using.commit(past())?;
+            self.submit(ReplyTo::Ack(id), change, Some(publishing), turn);
+            return Ok(());
+        }
+        let Some(flush) = settled.flush.take() else {
+            half.answer_empty(&settled.response);
+            return Ok(());
+        };
+        half.will_answer(settled.response.clone());
+        // Its journal must be open until the flush is noted there.
+        if let Some(http) = self.http() {
+            http.settled = Some(Box::new(settled));
+        }
+        self.submit(ReplyTo::Ack(id), Change::Flush(Box::new(flush)), None, turn);
+        self.release_settled();
+        Ok(())
+    }
+
+    /// Lets an upload go whose flush is over.
+    pub(in crate::connection) fn release_settled(&mut self) {
+        if self.pending == 0
+            && let Some(http) = self.http()
+        {
+            http.settled = None;
+        }
+    }
+}
+
+/// The mtime of a file whose client has told none: as that of a file that was `PUT`, a whole second that is over.
+fn past() -> Option<Mtime> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let s = i64::try_from(now.saturating_sub(OVER).as_secs()).ok()?;
+    Some(Mtime { s, ns: 0 })
+}

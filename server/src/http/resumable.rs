@@ -1,0 +1,381 @@
+//! The fields of resumable uploads: tus 1.0 (<https://tus.io/protocols/resumable-upload>), and the draft of the IETF
+//! (draft-ietf-httpbis-resumable-upload).
+
+use data_encoding::BASE64;
+use haul_protocol::{Mtime, Name};
+
+use super::head::{Field, Head};
+use super::status::{Status, Wrong};
+
+/// The version of tus that is spoken here.
+pub(crate) const TUS: &str = "1.0.0";
+
+/// The extensions of tus that are.
+pub(crate) const EXTENSIONS: &str =
+    "creation,creation-defer-length,creation-with-upload,expiration,checksum,termination";
+
+/// The algorithms of checksums.
+pub(crate) const ALGORITHMS: &str = "sha1,sha256,blake3";
+
+/// The type of bodies whose bytes belong to an upload of tus.
+const TUS_BYTES: &str = "application/offset+octet-stream";
+
+/// The same of the draft.
+const DRAFT_BYTES: &str = "application/partial-upload";
+
+/// Letters of the longest metadata.
+const MAX_METADATA: usize = 16 * 1024;
+
+/// Versions of the draft: `ietf-draft-03`, `ietf-draft-05`, and the present one.
+const DRAFTS: [&str; 3] = ["5", "6", "8"];
+
+/// The protocol of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    Tus,
+    /// `is_known`: in a version whose answers in between the client understands.
+    Draft {
+        /// The client tells with this request all that is missing of the file. `None`: the request has no bytes.
+        completes: Option<bool>,
+        is_known: bool,
+    },
+}
+
+/// The facts that the client tells of a file that is to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Described {
+    /// Its name below the root that the client sees.
+    pub(crate) name: Name,
+    pub(crate) mtime: Option<Mtime>,
+    /// It may not replace anything.
+    pub(crate) only_new: bool,
+    /// As it came.
+    pub(crate) metadata: String,
+}
+
+/// An algorithm of a checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    Sha1,
+    Sha256,
+    Blake3,
+}
+
+/// A checksum of the bytes of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checksum {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) value: Vec<u8>,
+}
+
+/// The protocol that a request speaks.
+pub(crate) fn spoken(head: &Head) -> Result<Spoken, Wrong> {
+    match head.field(Field::TusResumable) {
+        Some(TUS) => return Ok(Spoken::Tus),
+        Some(_) => {
+            return Err(Wrong::new(Status::PRECONDITION, "version 1.0.0 of tus is spoken here"));
+        }
+        None => {}
+    }
+    let completes = match head.field(Field::UploadComplete) {
+        None => None,
+        Some("?1") => Some(true),
+        Some("?0") => Some(false),
+        Some(_) => return Err(Wrong::bad("Upload-Complete is ?0 or ?1")),
+    };
+    let version = head.field(Field::UploadDraftInteropVersion);
+    let is_known = version.is_some_and(|version| DRAFTS.contains(&version));
+    Ok(Spoken::Draft { completes, is_known })
+}
+
+impl Spoken {
+    /// Whether the body of a request has the type of bytes of an upload.
+    pub(crate) fn has_type(self, head: &Head, creates: bool) -> Result<(), Wrong> {
+        let found = head.field(Field::ContentType).unwrap_or_default();
+        let found = found.split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
+        let is = |wanted: &str| found.eq_ignore_ascii_case(wanted);
+        let is_right = match self {
+            Self::Tus => is(TUS_BYTES),
+            // A new upload has the type of its file, and early versions had no type of their own.
+            Self::Draft { .. } => {
+                creates
+                    || is(DRAFT_BYTES)
+                    || head.field(Field::UploadDraftInteropVersion) == Some("5")
+            }
+        };
+        match is_right {
+            true => Ok(()),
+            false => Err(Wrong::new(Status::MEDIA, "bytes of an upload have another Content-Type")),
+        }
+    }
+}
+
+/// The value of a field that is a number.
+pub(crate) fn number(head: &Head, field: Field, why: &'static str) -> Result<Option<u64>, Wrong> {
+    let Some(text) = head.field(field) else { return Ok(None) };
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = if is_number { text.parse().ok() } else { None };
+    number.map(Some).ok_or(Wrong::bad(why))
+}
+
+/// The size of a file that is to come; `None`: it is told later.
+pub(crate) fn size(head: &Head) -> Result<Option<u64>, Wrong> {
+    let size = number(head, Field::UploadLength, "Upload-Length is no number")?;
+    match (size, head.field(Field::UploadDeferLength)) {
+        (Some(size), None) => Ok(Some(size)),
+        (None, Some("1")) => Ok(None),
+        (Some(_), Some(_)) => Err(Wrong::bad("both Upload-Length and Upload-Defer-Length")),
+        (None, Some(_)) => Err(Wrong::bad("Upload-Defer-Length is 1")),
+        (None, None) => Err(Wrong::bad("neither Upload-Length nor Upload-Defer-Length")),
+    }
+}
+
+/// The checksum that a request states of its bytes.
+pub(crate) fn checksum(head: &Head) -> Result<Option<Checksum>, Wrong> {
+    let Some(text) = head.field(Field::UploadChecksum) else { return Ok(None) };
+    let (algorithm, value) = text.split_once(' ').unwrap_or((text, ""));
+    let (algorithm, len) = match algorithm {
+        "sha1" => (Algorithm::Sha1, 20),
+        "sha256" => (Algorithm::Sha256, 32),
+        "blake3" => (Algorithm::Blake3, 32),
+        _ => return Err(Wrong::bad("Upload-Checksum has an algorithm that is not known here")),
+    };
+    let value = BASE64.decode(value.as_bytes()).ok().filter(|value| value.len() == len);
+    let value = value.ok_or(Wrong::bad("Upload-Checksum has no checksum of this algorithm"))?;
+    Ok(Some(Checksum { algorithm, value }))
+}
+
+/// The file that a request is to make. The name is that of the metadata, or that of the query, below the directory of the query.
+pub(crate) fn described(head: &Head, query: &str) -> Result<Described, Wrong> {
+    let text = head.field(Field::UploadMetadata).unwrap_or_default();
+    let all = metadata(text)?;
+    let of = |key: &str| all.iter().find(|(known, _)| *known == key).map(|(_, value)| &**value);
+    // Uppy sends this word for a file that is in no folder.
+    let relative = of("relativePath").filter(|path| !path.is_empty() && *path != b"null");
+    let asked = queried(query, "name")?;
+    let name = relative.or(of("filename")).or(of("name")).or(asked.as_deref());
+    let name = name.ok_or(Wrong::bad("the metadata has no filename"))?;
+    let name = match queried(query, "to")? {
+        Some(above) if !above.is_empty() => [&above[..], b"/", name].concat(),
+        _ => name.to_vec(),
+    };
+    let wrong = Wrong::bad("the filename is no name that this server can have");
+    let name = Name::parse(&name).map_err(|_| wrong)?;
+    let mtime = of("mtime").map(mtime).transpose()?;
+    let only_new = match of("replace") {
+        None | Some(b"yes") => false,
+        Some(b"no") => true,
+        Some(_) => return Err(Wrong::bad("replace is yes or no")),
+    };
+    Ok(Described { name, mtime, only_new, metadata: text.to_owned() })
+}
+
+/// Keys and values of metadata.
+fn metadata(text: &str) -> Result<Vec<(&str, Vec<u8>)>, Wrong> {
+    if text.len() > MAX_METADATA {
+        return Err(Wrong::bad("Upload-Metadata is over 16 KiB"));
+    }
+    let mut all: Vec<(&str, Vec<u8>)> = Vec::new();
+    for pair in text.split(',').map(|pair| pair.trim_matches([' ', '\t'])) {
+        if pair.is_empty() && text.is_empty() {
+            break;
+        }
+        let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
+        let value = BASE64.decode(value.as_bytes());
+        let value =
+            value.map_err(|_| Wrong::bad("Upload-Metadata has a value that is not base64"))?;
+        if key.is_empty() || all.iter().any(|(known, _)| *known == key) {
+            return Err(Wrong::bad("Upload-Metadata has a key that is empty or comes twice"));
+        }
+        all.push((key, value));
+    }
+    Ok(all)
+}
+
+/// Seconds since 1970, perhaps with a fraction.
+fn mtime(text: &[u8]) -> Result<Mtime, Wrong> {
+    let wrong = Wrong::bad("the mtime is no number of seconds");
+    let text = std::str::from_utf8(text).map_err(|_| wrong)?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole.strip_prefix('-').unwrap_or(whole)) || !digits(fraction) {
+        return Err(wrong);
+    }
+    let s = whole.parse().map_err(|_| wrong)?;
+    // Before 1970 a fraction would count backwards.
+    let fraction = if whole.starts_with('-') { "0" } else { fraction };
+    let nanos = format!("{fraction:0<9}");
+    let ns = nanos.get(..9).and_then(|nanos| nanos.parse().ok()).ok_or(wrong)?;
+    Ok(Mtime { s, ns })
+}
+
+/// The value of a word of a query, decoded.
+fn queried(query: &str, word: &str) -> Result<Option<Vec<u8>>, Wrong> {
+    let found = query.split('&').filter_map(|part| part.split_once('='));
+    let Some((_, value)) = found.into_iter().find(|(found, _)| *found == word) else {
+        return Ok(None);
+    };
+    let mut decoded = Vec::with_capacity(value.len());
+    let mut bytes = value.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        decoded.push(match byte {
+            b'%' => {
+                let value = digit().zip(digit());
+                let value = value.and_then(|(high, low)| u8::try_from(high << 4 | low).ok());
+                value.ok_or(Wrong::bad("the address has a % that encodes nothing"))?
+            }
+            byte => byte,
+        });
+    }
+    Ok(Some(decoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn head(fields: &str) -> Head {
+        Head::parse(format!("POST /.haul/tus/ HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes())
+            .unwrap()
+    }
+
+    fn described_by(pairs: &[(&str, &str)], query: &str) -> Result<Described, Wrong> {
+        let pairs: Vec<String> = pairs
+            .iter()
+            .map(|(key, value)| format!("{key} {}", BASE64.encode(value.as_bytes())))
+            .collect();
+        described(&head(&format!("Upload-Metadata: {}\r\n", pairs.join(","))), query)
+    }
+
+    #[test]
+    fn file_has_the_name_of_its_metadata() {
+        for (pairs, query, name) in [
+            (&[("filename", "a")][..], "", "a"),
+            (&[("filename", "a/ü b")], "", "a/ü b"),
+            (&[("filename", "b"), ("relativePath", "a/b")], "", "a/b"),
+            (&[("filename", "b"), ("relativePath", "null"), ("filetype", "")], "", "b"),
+            (&[("name", "b")], "to=x/y", "x/y/b"),
+            (&[("filename", "b")], "a=1&to=x%2Fy", "x/y/b"),
+            (&[], "name=b%20c", "b c"),
+        ] {
+            let described = if pairs.is_empty() {
+                described(&head(""), query)
+            } else {
+                described_by(pairs, query)
+            };
+            assert_eq!(described.unwrap().name, Name::parse(name.as_bytes()).unwrap(), "{pairs:?}");
+        }
+        for pairs in [
+            &[("filename", "")][..],
+            &[("filename", "/a")],
+            &[("filename", "../a")],
+            &[("filename", "a/../../b")],
+            &[("filename", ".haul/x")],
+            &[("filename", "a\0b")],
+            &[("filename", "a"), ("filename", "a")],
+            &[("filename", "a"), ("replace", "maybe")],
+            &[("filename", "a"), ("mtime", "soon")],
+            &[("filetype", "a")],
+        ] {
+            assert_eq!(described_by(pairs, "").unwrap_err().status, Status::BAD, "{pairs:?}");
+        }
+        for text in
+            ["filename", "filename YQ", "filename YQ==,", ",filename YQ==", "filename  YQ=="]
+        {
+            let head = head(&format!("Upload-Metadata: {text}\r\n"));
+            assert!(described(&head, "").is_err(), "{text}");
+        }
+        assert!(described_by(&[("filename", "a")], "to=..").is_err());
+        assert!(described_by(&[("filename", "a")], "to=%zz").is_err());
+    }
+
+    #[test]
+    fn mtime_is_seconds_since_1970() {
+        for (text, s, ns) in [
+            ("0", 0, 0),
+            ("1700000000", 1_700_000_000, 0),
+            ("1.5", 1, 500_000_000),
+            ("-7", -7, 0),
+            ("2.0000000019", 2, 1),
+        ] {
+            let described = described_by(&[("filename", "a"), ("mtime", text)], "").unwrap();
+            assert_eq!(described.mtime, Some(Mtime { s, ns }), "{text}");
+        }
+        for text in ["", "-", ".", "1.", ".5", "1e3", "99999999999999999999", "1,5", " 1"] {
+            assert!(described_by(&[("filename", "a"), ("mtime", text)], "").is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn size_is_told_once_now_or_later() {
+        assert_eq!(size(&head("Upload-Length: 7\r\n")), Ok(Some(7)));
+        assert_eq!(size(&head("Upload-Defer-Length: 1\r\n")), Ok(None));
+        for fields in [
+            "",
+            "Upload-Length: \r\n",
+            "Upload-Length: -1\r\n",
+            "Upload-Length: +1\r\n",
+            "Upload-Length: 1.0\r\n",
+            "Upload-Length: 18446744073709551616\r\n",
+            "Upload-Defer-Length: 2\r\n",
+            "Upload-Length: 7\r\nUpload-Defer-Length: 1\r\n",
+        ] {
+            assert!(size(&head(fields)).is_err(), "{fields}");
+        }
+    }
+
+    #[test]
+    fn checksums_of_three_algorithms_are_known() {
+        let of = |text: &str| checksum(&head(&format!("Upload-Checksum: {text}\r\n")));
+        for (name, algorithm, len) in [
+            ("sha1", Algorithm::Sha1, 20),
+            ("sha256", Algorithm::Sha256, 32),
+            ("blake3", Algorithm::Blake3, 32),
+        ] {
+            let text = format!("{name} {}", BASE64.encode(&vec![1; len]));
+            assert_eq!(of(&text), Ok(Some(Checksum { algorithm, value: vec![1; len] })));
+            assert!(of(&format!("{name} {}", BASE64.encode(&vec![1; len + 1]))).is_err());
+        }
+        for text in ["md5 AAAA", "sha1", "sha1 ", "SHA1 AAAA", "sha1 !"] {
+            assert!(of(text).is_err(), "{text}");
+        }
+        assert_eq!(checksum(&head("")), Ok(None));
+    }
+
+    #[test]
+    fn protocol_is_told_by_its_fields() {
+        assert_eq!(spoken(&head("Tus-Resumable: 1.0.0\r\n")), Ok(Spoken::Tus));
+        assert_eq!(
+            spoken(&head("Tus-Resumable: 0.2.2\r\n")).unwrap_err().status,
+            Status::PRECONDITION
+        );
+        let draft = |completes, is_known| Ok(Spoken::Draft { completes, is_known });
+        assert_eq!(spoken(&head("")), draft(None, false));
+        for (version, is_known) in
+            [("5", true), ("6", true), ("8", true), ("4", false), ("7", false)]
+        {
+            let fields =
+                format!("Upload-Complete: ?0\r\nUpload-Draft-Interop-Version: {version}\r\n");
+            assert_eq!(spoken(&head(&fields)), draft(Some(false), is_known), "{version}");
+        }
+        assert_eq!(spoken(&head("Upload-Complete: ?1\r\n")), draft(Some(true), false));
+        assert!(spoken(&head("Upload-Complete: 1\r\n")).is_err());
+    }
+
+    proptest! {
+        /// Nothing makes the parsers panic, and no file gets a name that the protocol does not have.
+        #[test]
+        fn any_field_is_read_or_refused(text in "[ -~]{0,60}", query in "[!-~]{0,30}") {
+            for field in ["Upload-Metadata", "Upload-Length", "Upload-Checksum", "Upload-Complete"] {
+                let head = head(&format!("{field}: {text}\r\n"));
+                if let Ok(described) = described(&head, &query) {
+                    prop_assert_eq!(Name::parse(described.name.as_bytes()), Ok(described.name));
+                }
+                let _ = (size(&head), checksum(&head), spoken(&head));
+            }
+        }
+    }
+}
