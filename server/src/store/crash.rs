@@ -4,6 +4,7 @@
 //! operations lost that were not flushed; [`tests`] run the store and check what recovery finds.
 
 mod model;
+mod ordered;
 mod renames;
 mod tests;
 mod versions;

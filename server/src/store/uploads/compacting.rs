@@ -4,6 +4,7 @@
 //! journal would grow with every restart.
 
 use super::journal::{HeldPart, Journal, Record, latest, line};
+use super::tails::Tail;
 
 /// Its lines, a few at a time. Pure.
 #[derive(Debug)]
@@ -52,13 +53,12 @@ impl Compacting {
     /// Appends the next line to `out`. `false`: there is none.
     pub(super) fn line(&mut self, out: &mut Vec<u8>) -> bool {
         loop {
-            let Journal { begin, held, tails, told_size, committing, boot_start, len, same_boot } =
+            let Journal { begin, held, tails, told_size, committing, boot_start, len, .. } =
                 &mut self.journal;
-            let tail = |is_synced: bool| {
-                let tail = tails.iter().rev().find(|tail| tail.synced == is_synced)?;
+            let tail = |is_one: fn(&Tail) -> bool| {
+                let tail = tails.iter().rev().find(|tail| is_one(tail))?;
                 Some(Record::Tail { part: tail.part, len: tail.len, cv: tail.cv })
             };
-            let last = |of_this_boot: bool| tail(false).filter(|_| *same_boot == of_this_boot);
             let part = |at: usize, is_one: fn(&HeldPart) -> bool| {
                 let held = held.get(at).filter(|held| is_one(held))?;
                 Some(Record::Held { part: held.part, cv: held.cv })
@@ -66,9 +66,9 @@ impl Compacting {
             let (record, next) = match self.next {
                 Next::Begin => (Some(Record::Begin(begin.clone())), Next::Length),
                 Next::Length => (told_size.map(|size| Record::Length { size }), Next::FlushedTail),
-                Next::FlushedTail => (tail(true), Next::Flushed(0)),
+                Next::FlushedTail => (tail(|tail| tail.synced), Next::Flushed(0)),
                 Next::Flushed(at) => match part(at, |held| held.synced) {
-                    None if at > 0 || tail(true).is_some() => {
+                    None if at > 0 || tail(|tail| tail.synced).is_some() => {
                         (Some(Record::Synced { from: 0, end: *len }), Next::Unsure(at))
                     }
                     None => (None, Next::Unsure(at)),
@@ -78,7 +78,7 @@ impl Compacting {
                     None => (None, Next::UnsureTail),
                     record => (record, Next::Unsure(at + 1)),
                 },
-                Next::UnsureTail => (last(false), Next::Committing),
+                Next::UnsureTail => (tail(|tail| !tail.safe), Next::Committing),
                 Next::Committing => (committing.map(Record::Committing), Next::Boot),
                 Next::Boot => {
                     *boot_start = *len;
@@ -89,7 +89,7 @@ impl Compacting {
                     None => (None, Next::LastTail),
                     record => (record, Next::Present(at + 1)),
                 },
-                Next::LastTail => (last(true), Next::Nothing),
+                Next::LastTail => (tail(|tail| tail.safe && !tail.synced), Next::Nothing),
                 Next::Nothing => return false,
             };
             self.next = next;

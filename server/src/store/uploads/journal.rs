@@ -289,7 +289,10 @@ impl Reader {
                 }
             }
             Record::Tail { part, len, cv } => {
-                if self.tails.push(start, Tail { part, len, cv, synced: false }) {
+                if self
+                    .tails
+                    .push(start, Tail { part, len, cv, safe: self.same_boot, synced: false })
+                {
                     self.settle();
                     self.tails.forget();
                 }

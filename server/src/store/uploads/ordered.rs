@@ -11,6 +11,7 @@ use super::facts::OrderedFacts;
 use super::journal::Journal;
 use super::partial::{Key, Partial};
 use super::reading::JournalReading;
+use super::tails::Tail;
 use super::verifying::Verifying;
 use crate::store::commit::change::Change;
 use crate::store::error::StoreError;
@@ -45,10 +46,8 @@ pub(crate) struct Restoring {
     partial: Partial,
     name: Name,
     part_size: u64,
-    /// The records of the journal are of this boot.
-    same_boot: bool,
     verifying: Verifying,
-    tails: Vec<(usize, u64, Cv)>,
+    tails: Vec<Tail>,
     reading: Option<Reading>,
 }
 
@@ -57,11 +56,21 @@ pub(crate) struct Restoring {
 struct Reading {
     hasher: OrderedHasher,
     /// Offsets at which the journal tells a chaining value, in order.
-    marks: VecDeque<(u64, Cv)>,
+    marks: VecDeque<Mark>,
     /// The chaining value of the part that has just become whole.
     whole: Option<Cv>,
     /// At the last of these that had it.
     sure: OrderedHasher,
+    /// The record of that is of this boot of the machine.
+    is_safe: bool,
+}
+
+/// An offset at which the journal tells a chaining value.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    offset: u64,
+    cv: Cv,
+    is_safe: bool,
 }
 
 impl Store {
@@ -115,9 +124,8 @@ impl Restoring {
             partial,
             name,
             part_size: found.begin.part_size,
-            same_boot: found.same_boot,
             verifying: Verifying::new(&safe, &unsure),
-            tails: found.tails.iter().map(|tail| (tail.part, tail.len, tail.cv)).collect(),
+            tails: found.tails.clone(),
             reading: None,
         }
     }
@@ -141,9 +149,9 @@ impl Restoring {
             self.reading = Some(reading);
             return Ok(Ok((self, read)));
         }
-        let hasher = reading.sure;
-        // The record of another boot is not covered by a flush in this one.
-        if let (false, Some(cv)) = (self.same_boot, hasher.tail()) {
+        let Reading { sure: hasher, is_safe, .. } = reading;
+        // A flush covers only records of this boot.
+        if let (false, Some(cv)) = (is_safe, hasher.tail()) {
             let len = hasher.len() % self.part_size;
             self.partial.note_tail(&self.name, hasher.parts(), len, cv)?;
         }
@@ -170,16 +178,24 @@ impl Restoring {
         let parts = cvs.len();
         let first = cvs.first().copied().filter(|_| parts == 1);
         let before = parts as u64 * self.part_size;
-        let tails = self.tails.iter().filter(|(part, len, _)| *part == parts && *len > 0);
-        let mut marks: Vec<(u64, Cv)> = tails.map(|(_, len, cv)| (before + len, *cv)).collect();
-        marks.extend(first.map(|cv| (before, cv)));
-        marks.sort_by_key(|(offset, _)| *offset);
+        let tails = self.tails.iter().filter(|tail| tail.part == parts && tail.len > 0);
+        let mark = |offset, cv, is_safe| Mark { offset, cv, is_safe };
+        let mut marks: Vec<Mark> =
+            tails.map(|tail| mark(before + tail.len, tail.cv, tail.safe)).collect();
+        marks.extend(first.map(|cv| mark(before, cv, true)));
+        marks.sort_by_key(|mark| mark.offset);
         let hasher = match OrderedHasher::behind(self.part_size, cvs) {
             Ok(Some(hasher)) => hasher,
             Ok(None) => OrderedHasher::new(self.part_size).map_err(|_| self.spoiled())?,
             Err(_) => return Err(self.spoiled()),
         };
-        Ok(Reading { sure: hasher.clone(), hasher, whole: None, marks: marks.into() })
+        Ok(Reading {
+            sure: hasher.clone(),
+            hasher,
+            whole: None,
+            marks: marks.into(),
+            is_safe: true,
+        })
     }
 
     fn spoiled(&self) -> StoreError {
@@ -191,12 +207,13 @@ impl Reading {
     /// Reads the next bytes; none are left after 0.
     fn advance(&mut self, partial: &Partial, buffer: &mut [u8]) -> usize {
         let at = self.hasher.len();
-        while let Some((_, cv)) = self.marks.pop_front_if(|(mark, _)| *mark <= at) {
-            if self.whole.or_else(|| self.hasher.tail()) == Some(cv) {
+        while let Some(mark) = self.marks.pop_front_if(|mark| mark.offset <= at) {
+            if self.whole.or_else(|| self.hasher.tail()) == Some(mark.cv) {
+                self.is_safe = mark.is_safe || (self.is_safe && self.sure.len() == at);
                 self.sure = self.hasher.clone();
             }
         }
-        let Some((mark, _)) = self.marks.front() else { return 0 };
+        let Some(mark) = self.marks.front().map(|mark| mark.offset) else { return 0 };
         let most = usize::try_from(mark - at).unwrap_or(usize::MAX);
         let len = most.min(buffer.len());
         let read = partial.read_at(&mut buffer[..len], at).unwrap_or(0);

@@ -125,7 +125,7 @@ impl End {
     /// Of a journal that was read. `boot_start`: where the records of this boot begin.
     pub(super) fn after(found: &Journal, boot_start: u64) -> Self {
         let is_unflushed = found.held.iter().any(|held| held.safe && !held.synced)
-            || (found.same_boot && found.tails.iter().any(|tail| !tail.synced));
+            || found.tails.iter().any(|tail| tail.safe && !tail.synced);
         let last_held = if is_unflushed { found.len } else { 0 };
         Self { len: found.len, boot_start, last_held, ..Self::default() }
     }

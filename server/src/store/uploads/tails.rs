@@ -19,6 +19,8 @@ pub(in crate::store) struct Tail {
     pub(in crate::store) part: usize,
     pub(in crate::store) len: u64,
     pub(in crate::store) cv: Cv,
+    /// Their record is of this boot of the machine, or they were flushed.
+    pub(in crate::store) safe: bool,
     /// They were flushed, which is why they are there in any boot.
     pub(in crate::store) synced: bool,
 }
@@ -38,6 +40,7 @@ impl Tails {
     pub(super) fn settle(&mut self, is_synced: impl Fn(u64) -> bool) {
         for (start, tail) in &mut self.0 {
             tail.synced |= is_synced(*start);
+            tail.safe |= tail.synced;
         }
     }
 

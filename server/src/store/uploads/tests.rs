@@ -52,7 +52,7 @@ impl Setup {
 
     fn open(&self) -> Resumed {
         let Self { store, key, name, .. } = self;
-        let mut read = store.journal(key, name, geometry()).unwrap();
+        let mut read = store.journal(key, name).unwrap();
         while let Some(reading) = &mut read
             && reading.advance(name, &mut [0; 100]).unwrap() > 0
         {}

@@ -44,6 +44,11 @@ impl Connection {
         let size = size(head, spoken)?;
         let services = turn.services;
         within(size.unwrap_or(0), services.tuning().limits.max_file.min(MOST))?;
+        if let (Framing::Length(len), Some(size)) = (head.framing, size)
+            && len > size
+        {
+            return Err(Wrong::new(Status::TOO_LARGE, "more bytes than Upload-Length").into());
+        }
         let name = turn.base.view.inward(described.name)?;
         if name.depth() > DEEP {
             return Err(Wrong::bad("the name is too deep for a resumable upload").into());

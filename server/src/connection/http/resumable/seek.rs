@@ -2,7 +2,7 @@
 
 use haul_protocol::{Name, RequestId, Token};
 
-use super::answer::{Progress, asked, elsewhere};
+use super::answer::{Progress, asked, elsewhere, taken};
 use super::body::{Body, Told};
 use super::seeking::{Append, Seeking, Stage, Wanted};
 use super::settle::Settled;
@@ -162,6 +162,12 @@ impl Connection {
                     .forget_published(&seeking.token.to_string())
                     .map_err(|errno| StoreError::new("forget", &upload.name, errno))?;
                 half.answer_empty(&Response::new(Status::NO_CONTENT));
+            }
+            // The last word of a client of the draft, which has no bytes.
+            Wanted::Bytes(Append { offset, framing: Framing::Length(0), .. })
+                if *offset == size =>
+            {
+                half.answer_empty(&taken(turn.services, seeking.spoken, progress));
             }
             Wanted::Bytes(_) => {
                 let (response, text) = elsewhere(size);

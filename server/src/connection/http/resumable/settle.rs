@@ -71,17 +71,15 @@ impl Connection {
         }
         let flush = receiving.settle(own)?;
         let (offset, mut size) = receiving.progress();
-        let completes = match spoken {
-            Spoken::Tus => size == Some(offset),
-            Spoken::Draft { completes, .. } => completes == Some(true),
-        };
-        if completes && size != Some(offset) {
+        if matches!(spoken, Spoken::Draft { completes: Some(true), .. }) && size != Some(offset) {
             if size.is_some() {
                 return Err(Wrong::bad("the file has fewer bytes than Upload-Length").into());
             }
             receiving.set_size(own, offset)?;
             size = Some(offset);
         }
+        // There are clients of the draft that tell the size at first, and of no request that it completes the file.
+        let completes = size == Some(offset);
         let progress = Progress { offset, size, is_whole: completes };
         let services = turn.services;
         let response = match creates {
