@@ -41,6 +41,7 @@ mod net;
 pub mod process;
 mod pulse;
 mod refusal;
+mod regular;
 mod runtime;
 mod server;
 mod services;

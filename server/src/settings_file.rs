@@ -177,14 +177,8 @@ impl SettingsFile {
 /// The whole file, if it is one of settings by its size.
 fn read(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
-    use std::os::unix::fs::OpenOptionsExt;
 
-    // Nobody may write to a FIFO that stands there, and the server would wait for that and hear no signal.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::File::options().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("not a regular file"));
-    }
+    let file = crate::regular::open(path)?;
     let mut text = String::new();
     file.take(MOST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST {

@@ -22,7 +22,8 @@ const CLIENT: [&str; 13] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 25] = [
+const SERVER: [&str; 26] = [
+    "regular",
     "pulse",
     "settings_file",
     "locks",

@@ -74,6 +74,29 @@ fn file_that_is_wrong_is_told_line_by_line_and_starts_nothing() {
     }
 }
 
+/// Nobody ever writes to the FIFO: a server that opened it would wait for ever.
+#[test]
+fn fifo_where_accounts_or_a_certificate_should_be_starts_nothing_and_keeps_nobody_waiting() {
+    let place = TempDir::new().unwrap();
+    let (config, fifo) = (place.path().join("config"), place.path().join("fifo"));
+    fs::create_dir(&config).unwrap();
+    for path in [&config.join("users.toml"), &fifo] {
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path, kind, 0o600.into(), 0).unwrap();
+    }
+    let (config, fifo) = (config.to_str().unwrap(), fifo.to_str().unwrap());
+    for words in
+        [vec!["--config-dir", config], vec!["--tls", "always", "--cert", fifo, "--key", fifo]]
+    {
+        let mut hauld = hauld_command();
+        hauld.arg("--root").arg(place.path().join("root")).args(["--listen", "127.0.0.1:0"]);
+        let output = output_of(hauld.args(&words));
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("not a regular file"), "{told}");
+    }
+}
+
 #[test]
 fn file_is_checked_and_shown_without_a_server() {
     let (_place, file) = settings("# ours\nroot = \"/srv/up\"\nlisten = [\"[::1]:1\"]\n");

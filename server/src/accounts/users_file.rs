@@ -80,7 +80,7 @@ impl UsersFile {
 
     /// The text; empty if there is no file.
     pub(crate) fn read(&self) -> Result<String, UsersError> {
-        let file = match File::open(&self.path) {
+        let file = match crate::regular::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {

@@ -177,7 +177,7 @@ impl Before {
 
 /// The last bytes of a file.
 fn end_of(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    let file = crate::regular::open(path)?;
     let len = file.metadata()?.len();
     let last = len.min(LAST);
     let mut end = vec![0; usize::try_from(last).unwrap_or_default()];

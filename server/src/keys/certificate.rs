@@ -1,6 +1,6 @@
 //! Certificates: read with their key, made from a key, and how long they last.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -176,7 +176,11 @@ pub(super) fn is_public(path: &Path) -> bool {
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     let failed = |error| KeyError::File(path.to_owned(), error);
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(LONGEST).read_to_end(&mut bytes).map_err(failed)?;
+    crate::regular::open(path)
+        .map_err(failed)?
+        .take(LONGEST)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     Ok(bytes)
 }
 
