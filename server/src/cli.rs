@@ -125,6 +125,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
 
+    /// Address at which /metrics (for Prometheus), /health and /ready are told over HTTP, in clear and to everybody who reaches
+    /// it: better 127.0.0.1:9418 than one that other machines reach.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<Listen>,
+
     /// Listen on an address that other machines reach, though nobody is asked who they are and nothing needs to be
     /// encrypted.
     #[arg(long)]
@@ -333,6 +338,7 @@ impl Arguments {
                 .map(|(chain, key)| CertificateFiles { chain, key }),
             http_hosts: self.http_host.clone(),
             audit: self.audit.clone(),
+            metrics: self.metrics.clone(),
             insecure: self.insecure,
             timeouts,
             window_requests: self.window_requests,

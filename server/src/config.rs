@@ -47,6 +47,8 @@ pub struct Config {
     pub http_hosts: Vec<String>,
     /// File to which the audit log is appended. Default: none.
     pub audit: Option<PathBuf>,
+    /// Address at which `/metrics`, `/health` and `/ready` are told over HTTP, in clear and to everybody. Default: none.
+    pub metrics: Option<Listen>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
     pub insecure: bool,
     /// Other servers may serve directories below the root: their own directories `.haul` are nobody's. Default: no.
@@ -80,6 +82,7 @@ impl Config {
             certificate: None,
             http_hosts: Vec::new(),
             audit: None,
+            metrics: None,
             insecure: false,
             guards_others: false,
             timeouts: Timeouts::default(),
@@ -104,6 +107,7 @@ impl Config {
             ("config-dir", a.config_dir != b.config_dir),
             ("cert, key", a.certificate != b.certificate),
             ("audit", a.audit != b.audit),
+            ("metrics", a.metrics != b.metrics),
             ("insecure", a.insecure != b.insecure),
         ];
         differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()

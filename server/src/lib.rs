@@ -37,6 +37,8 @@ mod http;
 mod keys;
 mod locks;
 mod maintenance;
+mod metrics;
+mod monitor;
 mod net;
 pub mod process;
 mod pulse;

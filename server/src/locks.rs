@@ -106,6 +106,8 @@ pub(crate) enum Rank {
     NextPin,
     /// The settings that may change.
     Tuning,
+    /// The last look at the disk, for those who watch.
+    Disk,
 }
 
 /// The locks that this thread holds.

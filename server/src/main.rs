@@ -178,7 +178,7 @@ fn start(arguments: &Arguments, umask: u32) -> Result<Server, StartError> {
     }
     let listening = Server::listen(&config)?;
     if let Some(user) = user {
-        for address in listening.addresses() {
+        for address in listening.all_addresses() {
             if let Listen::Unix(path) = address {
                 user.own_socket(path)?;
             }
@@ -197,7 +197,7 @@ fn start(arguments: &Arguments, umask: u32) -> Result<Server, StartError> {
     if arguments.no_sandbox {
         tracing::warn!("not confined: --no-sandbox was given");
     } else {
-        let mut reach = ready.addresses().fold(Reach::new(ready.root()), Reach::listening);
+        let mut reach = ready.all_addresses().fold(Reach::new(ready.root()), Reach::listening);
         if let Some(directory) = config.config_dir.as_deref().filter(|path| path.exists()) {
             reach = reach.reading(directory);
         }
@@ -257,7 +257,12 @@ fn tell_each(error: &StartError) {
 }
 
 /// Reads the file of settings again, if there is one: either all of it counts, or nothing of it.
-fn reload(arguments: &Arguments, umask: u32, tune: &impl Fn(&Config) -> Vec<&'static str>) {
+fn reload(
+    arguments: &Arguments,
+    umask: u32,
+    tune: &impl Fn(&Config) -> Vec<&'static str>,
+    failed: &impl Fn(),
+) {
     match arguments.read_again() {
         None => {}
         Some(Ok(again)) => {
@@ -275,6 +280,7 @@ fn reload(arguments: &Arguments, umask: u32, tune: &impl Fn(&Config) -> Vec<&'st
             }
         }
         Some(Err(error)) => {
+            failed();
             for line in error.to_string().lines() {
                 tracing::error!("{line}");
             }
@@ -294,6 +300,7 @@ fn serve(
     let stop = server.stopper();
     let reopen = server.audit_reopener();
     let tune = server.tuner();
+    let reload_failed = server.reload_failed();
     service::watch(server.watcher()).context("could not start a thread")?;
     let handle = watch.handle();
     // This thread watches signals to the end; the others are joined by one that then ends the watch.
@@ -328,7 +335,7 @@ fn serve(
                 if let Some(reopen) = &reopen {
                     reopen();
                 }
-                reload(arguments, umask, &tune);
+                reload(arguments, umask, &tune, &reload_failed);
                 service::serves(&addresses);
             }
             wanted => return wanted,

@@ -31,6 +31,11 @@ impl Pulse {
         self.since.store(RESTS, Ordering::Relaxed);
     }
 
+    /// Whether the thread is at work.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.since.load(Ordering::Relaxed) != RESTS
+    }
+
     /// Whether the thread has been at one piece of work for longer than this.
     pub(crate) fn is_stuck(&self, limit: Duration) -> bool {
         let since = self.since.load(Ordering::Relaxed);

@@ -23,6 +23,7 @@ use crate::http::host::Hosts;
 use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
 use crate::maintenance::watcher;
+use crate::monitor::Monitor;
 use crate::net::listen::{Entrance, Listen, Listener, Peer};
 use crate::net::root_socket;
 use crate::runtime::worker::Worker;
@@ -44,7 +45,40 @@ pub struct Server {
     counter: JoinHandle<()>,
     sweeper: Option<Sweeper>,
     watcher: JoinHandle<()>,
+    watched: Option<Watched>,
     config: Config,
+}
+
+/// The threads for those who watch the server.
+#[derive(Debug)]
+struct Watched {
+    monitor: Arc<Monitor>,
+    threads: [JoinHandle<()>; 2],
+}
+
+impl Watched {
+    fn start(runtime: &Arc<Runtime>, monitor: Arc<Monitor>) -> std::io::Result<Self> {
+        monitor.look(runtime);
+        let spawn = |name: &str, run: fn(&Monitor, &Runtime)| {
+            let (monitor, runtime) = (Arc::clone(&monitor), Arc::clone(runtime));
+            thread::Builder::new().name(name.to_owned()).spawn(move || {
+                let _end_with_me = AbortOnPanic;
+                run(&monitor, &runtime);
+            })
+        };
+        let threads = [spawn("monitor", Monitor::serve)?, spawn("disk", Monitor::keep_looking)?];
+        Ok(Self { monitor, threads })
+    }
+
+    /// Ends both. A disk that does not answer keeps nobody from it.
+    fn stop(self) {
+        self.monitor.stop();
+        let [monitor, disk] = self.threads;
+        joined(monitor);
+        if disk.is_finished() {
+            joined(disk);
+        }
+    }
 }
 
 /// Time between two looks whether the committer is done.
@@ -64,6 +98,8 @@ const MOST_AT_DOOR: usize = 64;
 pub struct Listening {
     config: Config,
     listeners: Vec<Listener>,
+    /// Where those who watch come in.
+    metrics: Option<Listener>,
     /// The root, if it is open already.
     directory: Option<OwnedFd>,
 }
@@ -74,12 +110,17 @@ impl Listening {
         self.listeners.iter().map(|listener| &listener.address)
     }
 
+    /// The same, and the address for those who watch the server.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &Listen> {
+        self.addresses().chain(self.metrics.iter().map(|listener| &listener.address))
+    }
+
     /// Opens and locks the root, and tidies up what an earlier server has left in it.
     ///
     /// # Errors
     /// If an address may not be served, or the root, a key, the accounts or a resource can't be had.
     pub fn open(self) -> Result<Ready, StartError> {
-        let Self { config, mut listeners, directory } = self;
+        let Self { config, mut listeners, metrics, directory } = self;
         let keys = streams::keys(&config)?;
         let accounts = accounts(&config)?;
         let known = Known { has_accounts: accounts.are_there(), is_insecure: config.insecure };
@@ -141,7 +182,15 @@ impl Listening {
         let services = Arc::new(Services::new(store, settings));
         services.prepare_for(&services.accounts.all());
         let runtime = Runtime::new(services, listeners, workers, (connections, door))?;
-        Ok(Ready { runtime: Arc::new(runtime), workers, durable, config })
+        if let Some(Listener { address, .. }) = &metrics {
+            tracing::info!(%address, "tells metrics");
+            if !address.is_local() {
+                tracing::warn!(%address, "everybody who reaches this address can read the metrics");
+            }
+        }
+        let monitor = metrics.map(|listener| Monitor::new(vec![listener])).transpose()?;
+        let monitor = monitor.map(Arc::new);
+        Ok(Ready { runtime: Arc::new(runtime), workers, durable, config, monitor })
     }
 }
 
@@ -152,6 +201,7 @@ pub struct Ready {
     workers: usize,
     durable: bool,
     config: Config,
+    monitor: Option<Arc<Monitor>>,
 }
 
 impl Ready {
@@ -164,6 +214,12 @@ impl Ready {
     /// The addresses that are listened on.
     pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
         self.runtime.addresses()
+    }
+
+    /// All addresses that are listened on, also those for people and programs that watch the server.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &Listen> {
+        let watched = self.monitor.iter().flat_map(|monitor| monitor.addresses());
+        self.runtime.addresses().chain(watched)
     }
 
     /// Takes a connection before the first thread starts: over this socket, of a peer that could change the root itself.
@@ -183,7 +239,7 @@ impl Ready {
     /// # Errors
     /// If a thread can't be had.
     pub fn start(self) -> Result<Server, StartError> {
-        let Self { runtime, workers, durable, config } = self;
+        let Self { runtime, workers, durable, config, monitor } = self;
         let spawn = |name: String, run: fn(&Arc<Runtime>)| {
             let runtime = Arc::clone(&runtime);
             thread::Builder::new().name(name).spawn(move || {
@@ -206,7 +262,21 @@ impl Ready {
         let watcher = spawn(String::from("watcher"), |runtime| {
             watcher::run(&runtime.services, || runtime.has_stopped());
         })?;
-        Ok(Server { runtime, workers, timer, committer, counter, sweeper, watcher, config })
+        let watched = match monitor {
+            Some(monitor) => Some(Watched::start(&runtime, monitor)?),
+            None => None,
+        };
+        Ok(Server {
+            runtime,
+            workers,
+            timer,
+            committer,
+            counter,
+            sweeper,
+            watcher,
+            watched,
+            config,
+        })
     }
 }
 
@@ -233,12 +303,13 @@ impl Server {
             Store::make_root(&config.root, Mode::from_raw_mode(config.umask))?;
         }
         let listeners = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
-        Ok(Listening { config: config.clone(), listeners, directory: None })
+        let metrics = config.metrics.as_ref().map(Listen::bind).transpose()?;
+        Ok(Listening { config: config.clone(), listeners, metrics, directory: None })
     }
 
     /// The same for a root that is open already, whose path is for people, and without any address.
     pub(crate) fn at(directory: OwnedFd, config: Config) -> Listening {
-        Listening { config, listeners: Vec::new(), directory: Some(directory) }
+        Listening { config, listeners: Vec::new(), metrics: None, directory: Some(directory) }
     }
 
     /// The addresses that are listened on.
@@ -320,6 +391,9 @@ impl Server {
             }
             joined(thread);
         }
+        if let Some(watched) = self.watched {
+            watched.stop();
+        }
         services.store.stop_counting();
         joined(self.counter);
         if let Some(sweeper) = self.sweeper {
@@ -338,8 +412,15 @@ impl Server {
         let (runtime, started) = (Arc::clone(&self.runtime), self.config.clone());
         move |config| {
             runtime.services.tune(tuning(config), config.keep_free);
+            runtime.services.metrics.reloaded(true);
             started.needs_restart(config)
         }
+    }
+
+    /// A function that tells the metrics that the settings were read again and are wrong.
+    pub fn reload_failed(&self) -> impl Fn() + Send + 'static {
+        let metrics = Arc::clone(&self.runtime.services.metrics);
+        move || metrics.reloaded(false)
     }
 
     /// A function that tells whether a worker, the committer or the timer has been at one piece of work for longer than a time.
@@ -381,9 +462,9 @@ fn tuning(config: &Config) -> Tuning {
 }
 
 fn commit(runtime: &Arc<Runtime>) {
-    let Services { store, uploads, committer, audit, .. } = &*runtime.services;
+    let Services { store, uploads, committer, audit, metrics, .. } = &*runtime.services;
     if let Some(committer) = committer {
-        committer.run(store, uploads, &**runtime, audit.as_deref());
+        committer.run(store, uploads, &**runtime, (audit.as_deref(), metrics));
     }
 }
 

@@ -95,6 +95,7 @@ mod login_secret;
 mod login_terminal;
 mod lost_removals;
 mod ls;
+mod metrics;
 mod moved;
 mod network;
 mod own_receipt;

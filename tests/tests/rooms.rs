@@ -22,7 +22,7 @@ const CLIENT: [&str; 13] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 26] = [
+const SERVER: [&str; 28] = [
     "regular",
     "pulse",
     "settings_file",
@@ -31,6 +31,7 @@ const SERVER: [&str; 26] = [
     "accounts",
     "audit",
     "store",
+    "metrics",
     "refusal",
     "uploads",
     "commit",
@@ -42,6 +43,7 @@ const SERVER: [&str; 26] = [
     "services",
     "connection",
     "runtime",
+    "monitor",
     "maintenance",
     "config",
     "cli",

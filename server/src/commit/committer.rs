@@ -4,10 +4,12 @@
 //! Only with durability `group`. Changes are carried out in the order in which they were queued.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::notify::{ConnectionId, Done, Notify, ReplyTo, Ticket};
 use super::queue::Queue;
 use crate::audit::Audit;
+use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::store::{Change, Committing, Store, StoreError};
 use crate::uploads::{Publishing, Uploads};
@@ -57,6 +59,11 @@ impl Committer {
         self.0.abandon()
     }
 
+    /// The weight of the changes that wait or are being carried out.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.0.unfinished()
+    }
+
     /// The pulse of the thread that runs it.
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.1
@@ -79,10 +86,11 @@ impl Committer {
         store: &Arc<Store>,
         uploads: &Uploads,
         notify: &dyn Notify,
-        audit: Option<&Audit>,
+        (audit, metrics): (Option<&Audit>, &Metrics),
     ) {
         let mut committing = Committing::new(store);
         let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
+        let mut visible_kinds = Vec::new();
         loop {
             let group = if visible.is_empty() {
                 self.1.rest();
@@ -93,8 +101,10 @@ impl Committer {
             };
             self.1.beat();
             let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
+            let mut kinds = Vec::new();
             let next = group.iter().map(|work| work.change.weight()).sum();
             for Work { change, publishing, ticket } in group {
+                change.kinds(&mut kinds);
                 changes.push(change);
                 match ticket {
                     Some(Ticket { connection, reply_to: ReplyTo::Acks(ids), events }) => {
@@ -108,8 +118,18 @@ impl Committer {
                     ticket => to_tell.push((ticket, publishing)),
                 }
             }
+            if !kinds.is_empty() {
+                metrics.groups.add(kinds.len() as u64);
+            }
+            let begun = Instant::now();
             let (results, group) = committing.flush(changes);
+            metrics.flushed(begun.elapsed());
             let durable = std::mem::replace(&mut visible, to_tell);
+            for (kind, result) in
+                std::mem::replace(&mut visible_kinds, kinds).into_iter().zip(&results)
+            {
+                metrics.changed(kind, result.is_ok());
+            }
             tell((store, uploads, audit), notify, results.into_iter().zip(durable));
             for connection in self.0.done(std::mem::replace(&mut weight, next)) {
                 notify.wake(ConnectionId(connection));

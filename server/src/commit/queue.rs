@@ -74,6 +74,11 @@ impl<J> Queue<J> {
         }
     }
 
+    /// The weight of the jobs that wait or are being done.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.unfinished.load(Ordering::Relaxed)
+    }
+
     /// Whether someone must wait before adding more; [`done`](Self::done) then gives the key back. A key that `is_new`, with
     /// no job in the queue, may add jobs also while the queue is full, up to twice as much: otherwise a few that fill the
     /// queue again and again would keep all others out.

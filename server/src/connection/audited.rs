@@ -30,6 +30,7 @@ impl Teller {
 impl Connection {
     /// The client has logged in.
     pub(super) fn tell_login(&mut self, login: &Login) {
+        self.metrics().logins.add(1);
         let Some(Teller { audit, who }) = &mut self.teller else { return };
         *who = Arc::new(Who {
             account: Some(login.account.name.clone()),
@@ -41,6 +42,7 @@ impl Connection {
 
     /// A login is refused. `token`: the id of its token.
     pub(super) fn tell_refused_login(&self, token: &str) {
+        self.metrics().failed_logins.add(1);
         if let Some(Teller { audit, who }) = &self.teller {
             audit.login_refused(&who.address, token);
         }
@@ -48,6 +50,7 @@ impl Connection {
 
     /// A request is refused.
     pub(super) fn tell_refusal(&self, refusal: &Refusal) {
+        self.metrics().refused(refusal.code());
         if let Some(Teller { audit, who }) = &self.teller {
             audit.refused(who, refusal.code().as_str(), refusal.message());
         }
@@ -58,6 +61,8 @@ impl Connection {
         let is_denied = matches!(refusal.code(), Code::Unauthorized | Code::Forbidden | Code::Busy);
         if self.login.is_some() && is_denied {
             self.tell_refusal(refusal);
+        } else {
+            self.metrics().refused(refusal.code());
         }
     }
 

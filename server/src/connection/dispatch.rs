@@ -26,6 +26,9 @@ impl Connection {
         if let Some(version) = version.filter(|_| !matches!(op, Ok(Op::Ping))) {
             version.touch();
         }
+        if let Ok(op) = &op {
+            self.metrics().asked(op);
+        }
         // A bundle is refused for each of its files, also before anything is known of them.
         let ids = op.as_ref().map_or(1, Op::ids);
         let op = match op.and_then(|op| self.let_in(op, &turn.base.view)) {

@@ -15,6 +15,7 @@ use super::turn::Turn;
 use super::{Connection, Dialect, Haul};
 use crate::accounts::ClientId;
 use crate::commit::notify::waker;
+use crate::metrics::Speaks;
 use crate::refusal::Refusal;
 use crate::services::fence::{Entered, Fence};
 use crate::store::Version;
@@ -140,6 +141,7 @@ impl Connection {
             );
             turn.notify.wake(older);
         }
+        self.is_heard(Speaks::Haul);
         self.dialect = Dialect::Haul(Haul {
             identity: hello.identity.unwrap_or(hello.client),
             client,

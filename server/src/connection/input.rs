@@ -9,6 +9,7 @@ use super::timeouts::Pace;
 use super::turn::Turn;
 use super::{Connection, Dialect, Step};
 use crate::http::status::{Status, Wrong};
+use crate::metrics::Speaks;
 
 /// A request of HTTP other than `PUT` has a body that goes on and on.
 const TOO_LONG: Wrong = Wrong::new(Status::TOO_LARGE, "such a request has no body");
@@ -145,6 +146,7 @@ impl Connection {
             ServerEvent::Classic(classic) => {
                 let is_first = matches!(self.dialect, Dialect::Unknown);
                 self.dialect = Dialect::Classic;
+                self.is_heard(Speaks::Classic);
                 if !self.may_change {
                     tracing::warn!(
                         peer = self.peer,

@@ -14,6 +14,7 @@ mod audited;
 mod bundle;
 mod close;
 mod compare;
+mod counted;
 mod dispatch;
 mod fetch;
 mod file_body;
@@ -54,6 +55,7 @@ use crate::services::fence::Fence;
 use crate::services::seats::Seat;
 use crate::store::Version;
 use audited::Teller;
+use counted::Counted;
 use half::Half;
 use http::Http;
 use job::Job;
@@ -104,6 +106,7 @@ pub(crate) struct Connection {
     freed: u64,
     /// Tells the audit log, if there is one.
     teller: Option<Teller>,
+    counted: Counted,
     /// The root that its client sees.
     view: View,
     sink: Sink,
@@ -190,6 +193,7 @@ impl Connection {
             throttled: None,
             freed: now,
             teller: Teller::new(services.audit.as_ref(), &peer.address),
+            counted: Counted::new(services),
             peer: peer.address,
             origin: Origin::from(peer.at),
             user: peer.user,
@@ -272,6 +276,7 @@ impl Connection {
 
     /// Tells the table of clients and the bounds that the connection is over.
     pub(crate) fn closed(mut self, services: &Services, notify: &dyn Notify) {
+        self.has_left();
         self.sink = Sink::Nothing;
         if let Dialect::Haul(haul) = &self.dialect {
             services.fences.leave(&haul.client, haul.slot, self.id);

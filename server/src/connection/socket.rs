@@ -43,6 +43,7 @@ impl Connection {
             Ok(Received::Bytes { plain, taken }) => {
                 // Records without plaintext are work, too.
                 turn.share.took(taken.max(plain));
+                self.metrics().received.add(taken as u64);
                 if let Some(meter) = &self.meter {
                     meter.has_read(taken.max(plain));
                 }
@@ -96,6 +97,7 @@ impl Connection {
                 break;
             }
             self.half.sent(accepted, Time::from_millis(now));
+            self.metrics().sent.add(accepted as u64);
             self.pace.moved(accepted, now);
             self.is_taken(now);
         }

@@ -129,7 +129,11 @@ impl Connection {
             let change = Change::Tree(Box::new(tree));
             self.submit_with(ReplyTo::Acks(ids), change, None, events, turn);
         } else {
+            let kinds = turn.fresh.kinds();
             let results = self.publish_now(turn, ids.len());
+            for (kind, result) in kinds.into_iter().zip(&results) {
+                self.metrics().changed(kind, result.is_ok());
+            }
             let mut events = events.into_iter();
             for (id, result) in ids.into_iter().zip(results) {
                 if let Some(event) = events.next() {

@@ -51,6 +51,20 @@ impl Method {
         }
     }
 
+    /// Its name in the counts of requests.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Head => "head",
+            Self::Put => "put",
+            Self::Delete => "delete",
+            Self::Mkcol => "mkcol",
+            Self::Move => "move",
+            Self::Options => "options",
+            Self::Unserved | Self::Unknown => "other",
+        }
+    }
+
     /// Whether it can change anything, also if it is not served.
     pub(crate) fn changes(self) -> bool {
         !matches!(self, Self::Get | Self::Head | Self::Options | Self::Propfind)

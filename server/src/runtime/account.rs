@@ -58,6 +58,11 @@ impl Account {
         heavy
     }
 
+    /// The bytes that all connections hold.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// So many bytes are held no more; returns how many are.
     pub(super) fn less(&self, bytes: usize) -> usize {
         self.held.fetch_sub(bytes, Ordering::AcqRel) - bytes

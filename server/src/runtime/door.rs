@@ -34,6 +34,11 @@ impl Door {
         Self { inside, outside, tells: AtomicU64::new(0) }
     }
 
+    /// The most connections that the server serves.
+    pub(super) fn inside(&self) -> usize {
+        self.inside
+    }
+
     /// Whether no more than so many connections may be.
     pub(super) fn is_full(&self, connections: usize, has_accounts: bool) -> bool {
         connections >= self.inside + if has_accounts { self.outside } else { 0 }

@@ -4,6 +4,7 @@ mod account;
 mod allocator;
 mod conn_table;
 mod door;
+pub(crate) mod figures;
 mod memory;
 mod ownership;
 pub(crate) mod timer;

@@ -22,6 +22,7 @@ use crate::commit::committer::Committer;
 use crate::http::host::Hosts;
 use crate::keys::Keys;
 use crate::locks::{Mutex, Rank};
+use crate::metrics::Metrics;
 use crate::store::{Limits, Store};
 use crate::uploads::Uploads;
 use crate::versions::leases::Publications;
@@ -62,6 +63,7 @@ pub(crate) struct Services {
     pub(crate) hosts: Hosts,
     pub(crate) clock: Clock,
     pub(crate) lines: Lines,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Settings of a server.
@@ -121,6 +123,7 @@ impl Services {
             hosts,
             clock: Clock::default(),
             lines: Lines::default(),
+            metrics: Arc::default(),
         }
     }
 

@@ -17,6 +17,11 @@ impl Places {
         Self(Arc::new(AtomicUsize::new(places)))
     }
 
+    /// The places that are free.
+    pub(crate) fn free(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// A place, if one is free.
     pub(crate) fn take(&self) -> Option<Place> {
         self.0

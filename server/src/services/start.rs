@@ -42,7 +42,10 @@ impl Services {
             committer.add(Work { change, publishing, ticket: Some(ticket) });
             return Started::Later { results };
         }
+        let mut kinds = Vec::with_capacity(1);
+        change.kinds(&mut kinds);
         let result = self.apply(change, names);
+        kinds.into_iter().for_each(|kind| self.metrics.changed(kind, result.is_ok()));
         Started::Now(self.over(ticket, publishing, result))
     }
 

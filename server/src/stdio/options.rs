@@ -16,7 +16,8 @@ const WORKERS: u16 = 2;
 const CONNECTIONS: usize = 256;
 
 /// Options that are about addresses and accounts. The environment of a user may hold them for another hauld, and is not asked.
-const OF_ADDRESSES: [&str; 7] = ["listen", "tls", "config_dir", "cert", "key", "insecure", "user"];
+const OF_ADDRESSES: [&str; 8] =
+    ["listen", "tls", "config_dir", "cert", "key", "insecure", "user", "metrics"];
 
 /// The way in which one client is served over standard input and output.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl Options {
         config.config_dir = None;
         config.certificate = None;
         config.insecure = false;
+        config.metrics = None;
         config.audit = config.audit.filter(|_| is_typed("audit"));
         if config.audit.as_ref().is_some_and(|path| path.is_relative()) {
             let message = "--audit needs an absolute path here: the server has the root as its working directory";

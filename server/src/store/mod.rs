@@ -54,6 +54,7 @@ use rustix::io::Errno;
 
 pub(crate) use commit::change::{Change, DEEP};
 pub(crate) use commit::group::Committing;
+pub(crate) use commit::kind::ChangeKind;
 pub(crate) use copy::Copy;
 pub(crate) use error::StoreError;
 pub(crate) use list::{Enough, Listed, Listing};
@@ -63,7 +64,7 @@ pub(crate) use readable::{Readable, Sent};
 pub(crate) use reading::{Believe, Reading};
 pub(crate) use replaces::Replaces;
 pub(crate) use root::Parents;
-pub(crate) use space::Reserved;
+pub(crate) use space::{Disk, Reserved};
 pub(crate) use staged_tree::Fresh;
 pub(crate) use temp::staged::Staged;
 pub(crate) use temp::trash::Rung;
@@ -308,6 +309,11 @@ impl Store {
     /// So many bytes stay free on the file system of the root from now on.
     pub(crate) fn keep_free(&self, bytes: u64) {
         self.space.keep_free(bytes);
+    }
+
+    /// The file system of the root, and whether the root is there: for those who watch the server.
+    pub(crate) fn disk(&self) -> Disk {
+        self.space.disk(self.present.look().is_err())
     }
 
     /// Whether changes have to become durable.

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use haul_protocol::Name;
 
 use rustix::fd::OwnedFd;
+use rustix::fs::StatVfsMountFlags;
 
 use super::Store;
 use super::error::StoreError;
@@ -47,6 +48,24 @@ pub(super) struct Space {
     /// Bytes of entries that are admitted and not written yet.
     reserved: AtomicU64,
     seen: Mutex<Option<Seen>>,
+}
+
+/// The state of the file system of the root.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Disk {
+    /// The root is not the directory any more that it was.
+    pub(crate) is_gone: bool,
+    /// The file system does not tell its state.
+    pub(crate) fails: bool,
+    /// Nothing can be written to it.
+    pub(crate) is_read_only: bool,
+    /// Its size, and the bytes of it that are free for the server's user.
+    pub(crate) bytes: u64,
+    pub(crate) free: u64,
+    /// Files and directories that can still be made; some file systems tell 0, since they need no bound.
+    pub(crate) free_inodes: u64,
+    /// Bytes that stay free.
+    pub(crate) keep_free: u64,
 }
 
 /// A look at the file system.
@@ -107,6 +126,23 @@ impl Space {
     fn reserved(self: &Arc<Self>, cost: u64) -> Reserved {
         self.reserved.fetch_add(cost, Ordering::AcqRel);
         Reserved { space: Arc::clone(self), bytes: AtomicU64::new(cost) }
+    }
+
+    /// The state of the file system, for those who watch the server.
+    pub(super) fn disk(&self, is_gone: bool) -> Disk {
+        let keep_free = self.keep_free.load(Ordering::Acquire);
+        match rustix::fs::fstatvfs(&self.root) {
+            Ok(stat) => Disk {
+                is_gone,
+                fails: false,
+                is_read_only: stat.f_flag.contains(StatVfsMountFlags::RDONLY),
+                bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+                free: stat.f_bavail.saturating_mul(stat.f_frsize),
+                free_inodes: stat.f_favail,
+                keep_free,
+            },
+            Err(_) => Disk { is_gone, fails: true, keep_free, ..Disk::default() },
+        }
     }
 
     /// Bytes that are free for the server's user, and the size of a block.

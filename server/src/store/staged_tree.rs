@@ -113,6 +113,15 @@ impl<'a> Fresh<'a> {
         tree.map_or_else(Vec::new, |tree| tree.publish_guarded(parents, &mut Touched::ignored()))
     }
 
+    /// The kind of each entry that was taken, for those who count them.
+    pub(crate) fn kinds(&self) -> Vec<super::ChangeKind> {
+        let mut kinds = Vec::new();
+        if let Some(tree) = &self.tree {
+            tree.kinds(&mut kinds);
+        }
+        kinds
+    }
+
     /// Drops all that was taken.
     pub(crate) fn discard(&mut self) {
         self.tree = None;

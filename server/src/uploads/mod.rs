@@ -121,6 +121,11 @@ impl Uploads {
         }
     }
 
+    /// Number of uploads under way.
+    pub(crate) fn open_now(&self) -> usize {
+        self.table().open.len()
+    }
+
     /// Whether this client has uploads under way.
     pub(crate) fn has_open(&self, client: &ClientId) -> bool {
         self.table().open.values().any(|entry| entry.client == *client)

@@ -30,6 +30,7 @@ use crate::http::host::is_own;
 use crate::http::method::{ALLOWED, Method};
 use crate::http::response::{Length, Response};
 use crate::http::status::{Status, Wrong};
+use crate::metrics::Speaks;
 use crate::services::Services;
 use asked::{Asked, Refused};
 use dav::failed::Failed;
@@ -72,6 +73,7 @@ impl Connection {
         let client = format!("http {}", self.id.0);
         let client = ClientId { account: None, client };
         self.dialect = Dialect::Http(Box::new(Http { client, ..Http::default() }));
+        self.is_heard(Speaks::Http);
         self.tell_second();
         if !self.transport.is_refused() {
             tracing::debug!(peer = self.peer, "speaks HTTP");
@@ -103,6 +105,7 @@ impl Connection {
         }
         self.sink = Sink::Nothing;
         turn.share.was_asked();
+        self.metrics().asked_over_http(head.method.word());
         let target = match meant(&head, self.transport.is_tls(), turn.services) {
             Ok(target) => target,
             Err(wrong) => return self.refuse_http(id, wrong.into()),

@@ -5,6 +5,7 @@ use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use super::dirty::Touched;
+use super::kind::ChangeKind;
 use crate::store::error::StoreError;
 use crate::store::mode::kept;
 use crate::store::properties::Edits;
@@ -139,6 +140,22 @@ impl Change {
             Self::Remove { .. } | Self::Tree(_) | Self::Flush(_) => {}
         }
         self
+    }
+
+    /// The kind of each of its results, in their order, for those who count them.
+    pub(crate) fn kinds(&self, kinds: &mut Vec<ChangeKind>) {
+        kinds.push(match self {
+            Self::Tree(tree) => return tree.kinds(kinds),
+            Self::File { .. } | Self::Upload(_) => ChangeKind::File,
+            Self::Link { .. } => ChangeKind::Symlink,
+            Self::Directory { .. } => ChangeKind::Directory,
+            Self::Remove { .. } => ChangeKind::Remove,
+            Self::Rename { .. } => ChangeKind::Rename,
+            Self::Attributes { .. } => ChangeKind::Attributes,
+            Self::Version(_) => ChangeKind::Publish,
+            Self::Rollback { .. } => ChangeKind::Rollback,
+            Self::Confirm(_) | Self::Flush(_) => ChangeKind::Own,
+        });
     }
 
     /// The number of its results.

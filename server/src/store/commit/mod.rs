@@ -4,4 +4,5 @@ pub(super) mod change;
 pub(super) mod dirty;
 pub(super) mod file;
 pub(super) mod group;
+pub(crate) mod kind;
 mod pace;

@@ -17,7 +17,7 @@ use crate::store::root::Parents;
 use crate::store::temp::staging;
 use crate::store::temp::staging::Place;
 use crate::store::versions::guard::is_at_or_below;
-use crate::store::{Staged, Store, sys};
+use crate::store::{ChangeKind, Staged, Store, sys};
 
 /// Directories of one tree: each is an open handle, and their depth is that of recursions.
 const MAX_DIRECTORIES: usize = 32;
@@ -93,6 +93,15 @@ impl Tree {
         };
         let made = missing.iter().all(|above| tree.make(above, None)) && tree.directory(name, mode);
         made.then_some(tree)
+    }
+
+    /// The kind of each of its entries, for those who count them.
+    pub(crate) fn kinds(&self, kinds: &mut Vec<ChangeKind>) {
+        kinds.extend(self.entries.iter().map(|(_, kind)| match kind {
+            Kind::Directory(_) => ChangeKind::Directory,
+            Kind::File { .. } => ChangeKind::File,
+            Kind::Link { .. } => ChangeKind::Symlink,
+        }));
     }
 
     /// Takes a directory. `false`: it has to be made where it belongs, as for all that follow.
