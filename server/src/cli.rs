@@ -15,6 +15,7 @@ pub use crate::maintenance::environment::Environment;
 use crate::maintenance::key::{Fingerprint, Key};
 use crate::maintenance::new_account::Link;
 use crate::maintenance::partials::Partials;
+use crate::maintenance::status::Status;
 use crate::maintenance::users::Users;
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
@@ -176,6 +177,8 @@ pub enum Command {
     /// The rests of interrupted uploads of large files, and of interrupted publishes; only while no server serves that root.
     #[command(subcommand)]
     Partials(Partials),
+    /// Who is connected and what is under way, as the server of a root says; asked by its user or by root.
+    Status(Status),
     /// Shows the pin of the server's key, which clients ask for; makes the key if there is none.
     Fingerprint(Fingerprint),
     /// The key that comes next.

@@ -106,6 +106,8 @@ pub(crate) enum Rank {
     NextPin,
     /// The settings that may change.
     Tuning,
+    /// A connection as those who watch see it.
+    Seen,
     /// The last look at the disk, for those who watch.
     Disk,
 }

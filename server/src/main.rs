@@ -221,6 +221,7 @@ fn run(command: &Command) -> Result<(), StartError> {
     let mut environment = Environment { usual: usual_config_dir(), out, people };
     match command {
         Command::Partials(partials) => partials.run(environment.out),
+        Command::Status(status) => status.run(environment.out),
         Command::User(users) => users.run(&mut environment),
         Command::Link(link) => link.run(&mut environment),
         Command::Fingerprint(fingerprint) => Ok(fingerprint.run(&mut environment)?),

@@ -158,8 +158,12 @@ impl Listening {
                 "running as root: uploaded files belong to root; use a user of its own (--user)"
             );
         }
+        let mut watched: Vec<Listener> = metrics.into_iter().collect();
         if !config.read_only {
-            listeners.extend(root_listener(&store));
+            if !listeners.is_empty() {
+                watched.extend(root_listener(&store, root_socket::STATUS));
+            }
+            listeners.extend(root_listener(&store, root_socket::JOIN));
         }
         let Bounds { connections, door, places } = bounds;
         let may_change = !config.read_only;
@@ -182,13 +186,16 @@ impl Listening {
         let services = Arc::new(Services::new(store, settings));
         services.prepare_for(&services.accounts.all());
         let runtime = Runtime::new(services, listeners, workers, (connections, door))?;
-        if let Some(Listener { address, .. }) = &metrics {
+        let monitor = match watched.is_empty() {
+            true => None,
+            false => Some(Monitor::new(watched)?),
+        };
+        for address in monitor.iter().flat_map(Monitor::addresses) {
             tracing::info!(%address, "tells metrics");
             if !address.is_local() {
                 tracing::warn!(%address, "everybody who reaches this address can read the metrics");
             }
         }
-        let monitor = metrics.map(|listener| Monitor::new(vec![listener])).transpose()?;
         let monitor = monitor.map(Arc::new);
         Ok(Ready { runtime: Arc::new(runtime), workers, durable, config, monitor })
     }
@@ -377,7 +384,9 @@ impl Server {
         if services.may_change
             && let Ok(private) = services.store.own_directory()
         {
-            let _ = root_socket::remove(&private);
+            for name in [root_socket::JOIN, root_socket::STATUS] {
+                let _ = root_socket::remove(&private, name);
+            }
         }
         // The committer makes the changes that workers have queued durable before the process ends, as far as there is time.
         if let (Some(committer), Some(thread)) = (&services.committer, self.committer) {
@@ -438,13 +447,13 @@ impl Server {
 }
 
 /// The listener in the root's own directory. Without one nobody can join this server.
-fn root_listener(store: &Store) -> Option<Listener> {
+fn root_listener(store: &Store, name: &str) -> Option<Listener> {
     let path = store.path().join(".haul");
     let private = store.own_directory().map_err(std::io::Error::from);
-    match private.and_then(|private| root_socket::listen(&private, &path)) {
+    match private.and_then(|private| root_socket::listen(&private, &path, name)) {
         Ok(listener) => Some(listener),
         Err(error) => {
-            tracing::debug!(%error, "no socket in `.haul`: other processes can't join this server");
+            tracing::debug!(%error, name, "no socket in `.haul`: other processes can't join this server, or ask it");
             None
         }
     }

@@ -146,6 +146,7 @@ mod spelling;
 mod ssh_commands;
 mod ssh_failures;
 mod ssh_sshd;
+mod status;
 mod stdio;
 mod stdio_ends;
 mod stdio_join;

@@ -31,6 +31,7 @@ impl Connection {
     /// The client has logged in.
     pub(super) fn tell_login(&mut self, login: &Login) {
         self.metrics().logins.add(1);
+        self.seen().is_of(Some(login.account.name.to_string()));
         let Some(Teller { audit, who }) = &mut self.teller else { return };
         *who = Arc::new(Who {
             account: Some(login.account.name.clone()),

@@ -28,6 +28,7 @@ impl Connection {
         }
         if let Ok(op) = &op {
             self.metrics().asked(op);
+            self.seen().asks(op.command());
         }
         // A bundle is refused for each of its files, also before anything is known of them.
         let ids = op.as_ref().map_or(1, Op::ids);

@@ -34,6 +34,7 @@ impl Connection {
             slot = hello.slot,
             "hello"
         );
+        self.seen().runs(&hello.agent);
         if self.transport.is_refused() {
             if self.may_tell(turn.services) {
                 self.tell_plain();

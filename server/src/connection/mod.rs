@@ -27,6 +27,7 @@ mod input;
 mod job;
 mod login;
 mod rights;
+mod seen;
 mod sending;
 mod sink;
 mod socket;
@@ -59,6 +60,7 @@ use counted::Counted;
 use half::Half;
 use http::Http;
 use job::Job;
+pub(crate) use seen::Seen;
 use sending::Sending;
 use sink::Sink;
 pub(crate) use step::Next;
@@ -193,7 +195,7 @@ impl Connection {
             throttled: None,
             freed: now,
             teller: Teller::new(services.audit.as_ref(), &peer.address),
-            counted: Counted::new(services),
+            counted: Counted::new(services, &peer.address),
             peer: peer.address,
             origin: Origin::from(peer.at),
             user: peer.user,

@@ -85,7 +85,7 @@ impl Connection {
         }
         (*offset, *advanced) = (*offset + sent as u64, now);
         turn.share.took(sent);
-        self.metrics().sent.add(sent as u64);
+        self.has_sent(sent, now);
         self.half.sent_apart(sent as u64, Time::from_millis(now));
         if self.half.apart() == 0 {
             self.sending = None;

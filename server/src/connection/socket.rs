@@ -43,7 +43,7 @@ impl Connection {
             Ok(Received::Bytes { plain, taken }) => {
                 // Records without plaintext are work, too.
                 turn.share.took(taken.max(plain));
-                self.metrics().received.add(taken as u64);
+                self.has_received(taken, turn.services.now());
                 if let Some(meter) = &self.meter {
                     meter.has_read(taken.max(plain));
                 }
@@ -97,7 +97,7 @@ impl Connection {
                 break;
             }
             self.half.sent(accepted, Time::from_millis(now));
-            self.metrics().sent.add(accepted as u64);
+            self.has_sent(accepted, now);
             self.pace.moved(accepted, now);
             self.is_taken(now);
         }

@@ -10,6 +10,7 @@ pub(crate) mod new_account;
 pub(crate) mod partials;
 mod settled;
 mod shown_token;
+pub(crate) mod status;
 pub(crate) mod sweeper;
 pub(crate) mod users;
 pub(crate) mod watcher;

@@ -36,6 +36,13 @@ pub(crate) enum Speaks {
     Http,
 }
 
+impl Speaks {
+    /// Its word.
+    pub(crate) fn as_str(self) -> &'static str {
+        DIALECTS[self as usize]
+    }
+}
+
 /// All dialects, in the words of labels.
 const DIALECTS: [&str; 3] = ["haul", "classic", "http"];
 

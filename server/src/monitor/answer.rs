@@ -1,16 +1,11 @@
 //! The answer to each path: `/metrics`, `/health` and `/ready`.
 
-use std::time::Duration;
-
-use super::disk::TOO_OLD;
 use super::peer::Answer;
+use super::verdict::unhealthy;
 use super::{Monitor, gather};
 use crate::http::response::Response;
 use crate::http::status::Status;
 use crate::runtime::Runtime;
-
-/// Time for which a thread may be at one piece of work in a healthy server.
-const STUCK: Duration = Duration::from_secs(60);
 
 /// The type of the text that Prometheus reads.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -19,7 +14,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 impl Monitor {
     /// The answer to a path, without its slash.
-    pub(super) fn answer(&self, path: &str, _is_of_owner: bool, runtime: &Runtime) -> Answer {
+    pub(super) fn answer(&self, path: &str, is_of_owner: bool, runtime: &Runtime) -> Answer {
         let text = |status, text: String| {
             (Response::new(status).with("Content-Type", PLAIN), text.into_bytes())
         };
@@ -34,35 +29,8 @@ impl Monitor {
             }
             "health" => verdict(unhealthy(runtime)),
             "ready" => verdict(self.unready(runtime)),
+            "status" if is_of_owner => text(Status::OK, format!("{}\n", self.status(runtime))),
             _ => text(Status::NOT_FOUND, String::from("here are /metrics, /health and /ready\n")),
         }
     }
-
-    /// Reasons for which the server can't serve all that it is there for.
-    pub(super) fn unready(&self, runtime: &Runtime) -> Vec<String> {
-        let services = &runtime.services;
-        let (disk, age) = self.disk.get(services.now());
-        let writes = services.may_change;
-        let is_full = disk.free <= disk.keep_free;
-        let reasons = [
-            (services.clock.is_stopping(), "the server is stopping"),
-            (age > TOO_OLD, "the disk of the root does not answer"),
-            (disk.is_gone, "the root is gone: it was removed, replaced, moved or unmounted"),
-            (disk.fails, "the file system of the root does not tell its state"),
-            (writes && disk.is_read_only, "the file system of the root is read-only"),
-            (
-                writes && !disk.fails && is_full,
-                "the disk is full, but for the room that stays free (--keep-free)",
-            ),
-        ];
-        let reasons = reasons.into_iter().filter(|(holds, _)| *holds);
-        reasons.map(|(_, reason)| reason.to_owned()).chain(unhealthy(runtime)).collect()
-    }
-}
-
-/// Threads that don't move.
-pub(super) fn unhealthy(runtime: &Runtime) -> Vec<String> {
-    let stuck = runtime.stuck(STUCK);
-    let told = |name| format!("{name} has been at one piece of work for more than a minute");
-    stuck.into_iter().map(told).collect()
 }

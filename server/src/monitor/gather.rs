@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Monitor;
-use super::answer::unhealthy;
+use super::verdict::unhealthy;
 use crate::metrics::text::Kind::{Counter, Gauge};
 use crate::metrics::text::Text;
 use crate::runtime::Runtime;

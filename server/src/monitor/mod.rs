@@ -1,4 +1,5 @@
-//! Watching the server: `/metrics`, `/health` and `/ready` over HTTP, at an address of their own (`--metrics`).
+//! Watching the server: `/metrics`, `/health` and `/ready` over HTTP, at an address of their own (`--metrics`); and `/status` for
+//! the owner of the root, over a socket in `.haul` (`hauld status`).
 //!
 //! One thread serves all who watch, and no worker: it has to answer also when every worker is stuck. It asks nothing of the
 //! disk; a second thread looks at that every two seconds, and its last look is told, with its age. So neither a disk that
@@ -9,6 +10,8 @@ mod answer;
 mod disk;
 mod gather;
 mod peer;
+mod status;
+mod verdict;
 
 use std::fs::File;
 use std::io;
@@ -18,7 +21,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
-use crate::net::listen::{Listen, Listener};
+use crate::net::listen::{Entrance, Listen, Listener};
+use crate::net::root_socket;
 use crate::runtime::Runtime;
 use disk::LastLook;
 use peer::Peer;
@@ -51,9 +55,10 @@ impl Monitor {
         Ok(Self { listeners, over, disk: LastLook::default(), memory })
     }
 
-    /// The addresses that it listens on.
+    /// The address at which metrics are told.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Listen> {
-        self.listeners.iter().map(|listener| &listener.address)
+        let told = self.listeners.iter().filter(|it| it.entrance == Entrance::Address);
+        told.map(|listener| &listener.address)
     }
 
     /// Ends both threads.
@@ -149,6 +154,7 @@ fn accept(listener: &Listener, peers: &mut Vec<Peer>, now: u64) -> bool {
                 {
                     peers.swap_remove(oldest);
                 }
+                root_socket::welcome(&socket, peer.entrance);
                 peers.push(Peer::new(socket, peer.entrance, now));
             }
             Err(Errno::AGAIN) => return true,

@@ -1,8 +1,8 @@
 //! All connections, as others than their owners see them: found by key, woken, looked at by the timer.
 //! [`super::ownership`] says which thread runs a connection.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
@@ -12,7 +12,7 @@ use super::memory::Held;
 use super::ownership::Ownership;
 use crate::accounts::Origin;
 use crate::commit::notify::Done;
-use crate::connection::{Connection, Way};
+use crate::connection::{Connection, Seen, Way};
 use crate::locks::{Mutex, Rank, RwLock};
 use crate::net::poller::{Interest, Poller, is_writable};
 use crate::services::timeouts::{Deadline, NEVER, Owes};
@@ -35,6 +35,8 @@ pub(crate) struct Slot {
     completions: Mutex<Vec<Done>>,
     /// The memory that it holds.
     pub(crate) held: Held,
+    /// Itself as those who watch see it, once it is there.
+    pub(crate) seen: OnceLock<Arc<Seen>>,
     /// Whom it comes from.
     pub(crate) origin: Origin,
     /// Since when it has been at the door, in milliseconds of the server's clock; [`NEVER`]: it is not there.
@@ -199,6 +201,7 @@ impl Slots {
             owner: Ownership::running(),
             completions: Mutex::new(Rank::Completions, Vec::new()),
             held: Held::default(),
+            seen: OnceLock::new(),
             origin,
             door: AtomicU64::new(NEVER),
             way: AtomicU8::new(0),

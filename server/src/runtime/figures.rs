@@ -1,9 +1,11 @@
 //! The state of the runtime in numbers, for those who watch the server.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Runtime;
+use crate::connection::Seen;
 use crate::pulse::Pulse;
 
 /// Numbers of one moment.
@@ -33,6 +35,17 @@ impl Runtime {
             held: self.memory.held(),
             is_paused: self.paused.load(Ordering::Relaxed),
         }
+    }
+
+    /// Connections, those that were active last first: at most so many, and how many more there are.
+    pub(crate) fn seen(&self, most: usize) -> (Vec<Arc<Seen>>, usize) {
+        let mut all = Vec::with_capacity(self.slots.len());
+        self.slots.for_each(|slot| all.extend(slot.seen.get().cloned()));
+        // Once each: they change meanwhile.
+        all.sort_by_cached_key(|seen| std::cmp::Reverse(seen.active()));
+        let more = all.len().saturating_sub(most);
+        all.truncate(most);
+        (all, more)
     }
 
     /// The threads that have been at one piece of work for longer than this.

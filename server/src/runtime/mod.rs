@@ -108,6 +108,7 @@ impl Runtime {
         let id = ConnectionId(slot.key);
         let connection = Connection::new(Arc::clone(&socket), id, peer, accepts, &self.services);
         let connection = Box::new(connection);
+        let _ = slot.seen.set(Arc::clone(connection.seen()));
         if let Err(error) = self.poller.add(&*socket, slot.key, Interest::NONE) {
             tracing::error!(%error, "could not watch a connection");
             self.slots.remove(&slot);

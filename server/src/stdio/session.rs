@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 
@@ -114,7 +114,7 @@ impl Session {
                 return Err(failure);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match root_socket::join(directory.as_fd(), left.max(LOOK)) {
+            match root_socket::join(&directory, root_socket::JOIN, left.max(LOOK)) {
                 Ok(socket) => return Ok(session(None, socket)),
                 Err(error) if failure.reason == Reason::Denied => {
                     tracing::debug!(%error, "could not join");

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::Store;
 use super::open::DIRECTORY;
 use super::private::PRIVATE;
-use super::recover::{LOCK, NAMES, OPENED, PARTIALS, SOCKET, STAGED, TRASH, TREES};
+use super::recover::{LOCK, NAMES, OPENED, PARTIALS, SOCKET, STAGED, STATUS, TRASH, TREES};
 use super::temp::entries;
 use super::temp::staging::{DIRECTORIES, sweep};
 
@@ -51,7 +51,7 @@ impl Store {
             rustix::fs::unlinkat(&private, &*name, AtFlags::REMOVEDIR)?;
         }
         // Others look for the lock last, and take no file for it that has lost its name.
-        for name in [SOCKET, LOCK] {
+        for name in [SOCKET, STATUS, LOCK] {
             match rustix::fs::unlinkat(&private, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),

@@ -21,6 +21,7 @@ pub(super) const TRASH: &str = "trash";
 pub(super) const OPENED: &str = "opened";
 pub(super) const LOCK: &str = "lock";
 pub(super) const SOCKET: &str = "socket";
+pub(super) const STATUS: &str = "status";
 
 /// Attempts to lock `.haul` if servers that end remove it meanwhile.
 const RACES: usize = 100;

@@ -121,6 +121,13 @@ impl Uploads {
         }
     }
 
+    /// Name and size of each upload under way, for those who watch. Waits for no upload.
+    pub(crate) fn seen(&self) -> Vec<(String, u64)> {
+        let uploads = self.table();
+        let each = uploads.open.values().map(|entry| &entry.upload);
+        each.map(|upload| (upload.name.to_string(), upload.size)).collect()
+    }
+
     /// Number of uploads under way.
     pub(crate) fn open_now(&self) -> usize {
         self.table().open.len()

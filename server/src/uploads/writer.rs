@@ -18,6 +18,8 @@ use crate::store::{Flush, Partial, Published, Reserved};
 pub(crate) struct OpenUpload {
     pub(crate) key: String,
     pub(crate) name: Name,
+    /// Bytes of the whole file.
+    pub(crate) size: u64,
     owner: Mutex<Owner>,
     state: Mutex<Upload>,
     /// Writers share it; a commit has it alone and takes the partial out: after that a late writer
@@ -73,6 +75,7 @@ impl OpenUpload {
         Self {
             key: key.to_owned(),
             name,
+            size: state.geometry().size(),
             owner: Mutex::new(Rank::UploadOwner, owner),
             state: Mutex::new(Rank::Parts, state),
             partial: RwLock::new(Rank::Partial, partial),

@@ -89,6 +89,7 @@ impl Connection {
     /// The connection is nobody's again.
     fn log_out(&mut self, services: &Services) {
         (self.login, self.seat, self.meter) = (None, None, None);
+        self.seen().is_of(None);
         self.view = services.whole.clone();
         if let Some(Http { token, has_come_in, .. }) = self.http() {
             (*token, *has_come_in) = (None, false);

@@ -106,6 +106,7 @@ impl Connection {
         self.sink = Sink::Nothing;
         turn.share.was_asked();
         self.metrics().asked_over_http(head.method.word());
+        self.seen().asks(head.method.word());
         let target = match meant(&head, self.transport.is_tls(), turn.services) {
             Ok(target) => target,
             Err(wrong) => return self.refuse_http(id, wrong.into()),
