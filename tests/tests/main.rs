@@ -153,6 +153,7 @@ mod stdio_join;
 mod stdio_reads;
 mod stdio_roots;
 mod streams;
+mod stuck;
 mod sync;
 mod sync_back;
 mod sync_bad_days;

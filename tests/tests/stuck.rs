@@ -1,0 +1,153 @@
+//! A thread of the server that is stuck in the midst of its work, and the watchdog of systemd.
+//!
+//! The test traces one thread (ptrace(2)) and stops it, as a disk that hangs would; all other threads go on.
+
+use std::os::unix::net::UnixDatagram;
+
+use haul_tests::prelude::*;
+use nix::libc::{SYS_accept4, c_long};
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+/// The thread of a server that has this name.
+fn thread_of(server: &Hauld, name: &str) -> Pid {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let mut ids = tasks.map(|task| task.unwrap().path());
+    let found = ids.find(|task| fs::read_to_string(task.join("comm")).unwrap().trim() == name);
+    let id = found.unwrap_or_else(|| panic!("no thread {name}"));
+    Pid::from_raw(id.file_name().unwrap().to_str().unwrap().parse().unwrap())
+}
+
+/// A thread that stands still. Dropping this lets it go on.
+struct Stopped(Pid);
+
+impl Stopped {
+    /// Stops it where it is.
+    fn here(thread: Pid) -> Self {
+        ptrace::seize(thread, ptrace::Options::PTRACE_O_TRACESYSGOOD).unwrap();
+        ptrace::interrupt(thread).unwrap();
+        let stopped = Self(thread);
+        stopped.wait();
+        stopped
+    }
+
+    fn wait(&self) {
+        waitpid(self.0, Some(WaitPidFlag::__WALL)).unwrap();
+    }
+
+    /// Lets it go on until it begins or ends this system call.
+    fn until(&self, server: &Hauld, call: c_long) {
+        loop {
+            ptrace::syscall(self.0, None).unwrap();
+            self.wait();
+            let path = format!("/proc/{}/task/{}/syscall", server.pid(), self.0);
+            let line = fs::read_to_string(path).unwrap();
+            if line.split(' ').next() == Some(&call.to_string()) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // The server may have ended.
+        let _ = ptrace::detach(self.0, None);
+    }
+}
+
+/// A service manager, and a server that beats for its watchdog.
+struct Watched {
+    _place: TempDir,
+    manager: UnixDatagram,
+    server: Hauld,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let place = TempDir::new().unwrap();
+        let manager = UnixDatagram::bind(place.path().join("notify")).unwrap();
+        manager.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "export WATCHDOG_PID=$$; exec \"$HAULD\" \"$@\"", "sh"]);
+        command.env("HAULD", &binaries::get().hauld);
+        command.env("NOTIFY_SOCKET", place.path().join("notify"));
+        command.env("WATCHDOG_USEC", "600000");
+        let words = ["--workers", "1", "--metrics", "127.0.0.1:0"];
+        let server = Hauld::start_in(TempDir::new().unwrap(), command, &words).unwrap();
+        Self { _place: place, manager, server }
+    }
+
+    /// The next beat.
+    fn beats(&self) {
+        let mut buffer = [0; 4096];
+        loop {
+            let len = self.manager.recv(&mut buffer).expect("hauld beats");
+            if buffer[..len].starts_with(b"WATCHDOG=1") {
+                return;
+            }
+        }
+    }
+
+    /// Messages that wait.
+    fn drain(&self) -> usize {
+        self.manager.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 4096];
+        let count = std::iter::from_fn(|| self.manager.recv(&mut buffer).ok()).count();
+        self.manager.set_nonblocking(false).unwrap();
+        count
+    }
+
+    fn missed(&self) -> usize {
+        self.server.log_text().matches("a thread of the server is stuck").count()
+    }
+
+    /// One beat after the other is missed, and none comes.
+    fn misses_beats(&self) {
+        let before = self.missed();
+        eventually("a beat is missed", || self.missed() > before);
+        self.drain();
+        let before = self.missed();
+        eventually("others are", || self.missed() > before + 2);
+        assert_eq!(self.drain(), 0);
+    }
+}
+
+#[test]
+fn watchdog_misses_its_beats_while_the_timer_is_stuck() {
+    let watched = Watched::start();
+    watched.beats();
+    assert_eq!(watched.missed(), 0);
+    let stopped = Stopped::here(thread_of(&watched.server, "timer"));
+    watched.misses_beats();
+    drop(stopped);
+    watched.drain();
+    watched.beats();
+}
+
+/// A worker that waits for an event is not stuck; one that has begun with its work is. Those who watch are answered all the same.
+#[test]
+fn watchdog_misses_its_beats_while_a_worker_is_stuck_in_its_work() {
+    let watched = Watched::start();
+    watched.beats();
+    let stopped = Stopped::here(thread_of(&watched.server, "worker-0"));
+    watched.drain();
+    // It waits for an event.
+    watched.beats();
+    watched.beats();
+    let client = std::net::TcpStream::connect(watched.server.address()).unwrap();
+    stopped.until(&watched.server, SYS_accept4);
+    watched.misses_beats();
+    let log = watched.server.log_text();
+    let line = log.lines().find(|line| line.contains("tells metrics")).unwrap();
+    let address = line.rsplit_once("address=").unwrap().1.trim();
+    let text = haul_tests::http::ask(address, "GET /metrics", "", b"").text();
+    assert!(text.contains("\nhauld_workers_busy 1\n"), "{text}");
+    drop(stopped);
+    drop(client);
+    watched.drain();
+    watched.beats();
+    let mut peer = watched.server.peer();
+    assert_eq!(peer.ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
+}
