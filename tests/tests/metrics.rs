@@ -333,18 +333,18 @@ fn peers_that_ask_for_nothing_keep_nobody_out_and_cost_no_thread() {
 }
 
 #[test]
-fn scrape_is_as_cheap_with_many_connections() {
+fn scrape_is_as_long_with_many_connections() {
     let (server, address) = watched(&[]);
+    let mut peer = HttpPeer::connect(&address);
+    let mut lines = || {
+        let answer = peer.get("GET /metrics");
+        assert_eq!(answer.status, 200);
+        String::from_utf8(answer.body).unwrap().lines().count()
+    };
+    let before = lines();
     let crowd: Vec<Peer> = (0..200).map(|_| Peer::connect(server.address()).unwrap()).collect();
     eventually("they are there", || scrape(&address)["hauld_connections"] > 199.5);
-    let mut peer = HttpPeer::connect(&address);
-    let fastest = (0..20).map(|_| {
-        let begun = Instant::now();
-        assert_eq!(peer.get("GET /metrics").status, 200);
-        begun.elapsed()
-    });
-    let fastest = fastest.min().unwrap();
-    assert!(fastest < Duration::from_millis(5), "{fastest:?}");
+    assert_eq!(lines(), before);
     drop(crowd);
 }
 

@@ -25,7 +25,8 @@ fn base64(bytes: &[u8]) -> String {
 pub(crate) const TUS: &str = "Tus-Resumable: 1.0.0\r\n";
 
 /// Those of one that brings bytes.
-pub(crate) const BYTES: &str = "Tus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n";
+pub(crate) const BYTES: &str =
+    "Tus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n";
 
 /// Metadata of these pairs.
 pub(crate) fn metadata(pairs: &[(&str, &str)]) -> String {

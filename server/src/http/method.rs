@@ -61,6 +61,13 @@ impl Method {
             Self::Mkcol => "mkcol",
             Self::Move => "move",
             Self::Options => "options",
+            Self::Post => "post",
+            Self::Patch => "patch",
+            Self::Propfind => "propfind",
+            Self::Proppatch => "proppatch",
+            Self::Copy => "copy",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
             Self::Unserved | Self::Unknown => "other",
         }
     }

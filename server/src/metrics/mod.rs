@@ -26,7 +26,23 @@ const OPS: [&str; 20] = [
 ];
 
 /// The methods of HTTP that are served, and a last one for all others.
-const METHODS: [&str; 8] = ["get", "head", "put", "delete", "mkcol", "move", "options", "other"];
+const METHODS: [&str; 15] = [
+    "get",
+    "head",
+    "put",
+    "delete",
+    "mkcol",
+    "move",
+    "options",
+    "post",
+    "patch",
+    "propfind",
+    "proppatch",
+    "copy",
+    "lock",
+    "unlock",
+    "other",
+];
 
 /// The dialect of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

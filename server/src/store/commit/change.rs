@@ -152,6 +152,7 @@ impl Change {
             Self::Remove { .. } => ChangeKind::Remove,
             Self::Rename { .. } => ChangeKind::Rename,
             Self::Attributes { .. } => ChangeKind::Attributes,
+            Self::Properties { .. } => ChangeKind::Properties,
             Self::Version(_) => ChangeKind::Publish,
             Self::Rollback { .. } => ChangeKind::Rollback,
             Self::Confirm(_) | Self::Flush(_) => ChangeKind::Own,

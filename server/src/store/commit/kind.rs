@@ -9,6 +9,7 @@ pub(crate) enum ChangeKind {
     Remove,
     Rename,
     Attributes,
+    Properties,
     Publish,
     Rollback,
     /// Work of the server's own, or a repeated request that changes nothing: nobody counts it.
@@ -17,13 +18,14 @@ pub(crate) enum ChangeKind {
 
 impl ChangeKind {
     /// All kinds that are counted.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::File,
         Self::Symlink,
         Self::Directory,
         Self::Remove,
         Self::Rename,
         Self::Attributes,
+        Self::Properties,
         Self::Publish,
         Self::Rollback,
     ];
@@ -37,6 +39,7 @@ impl ChangeKind {
             Self::Remove => "remove",
             Self::Rename => "rename",
             Self::Attributes => "attributes",
+            Self::Properties => "properties",
             Self::Publish => "publish",
             Self::Rollback => "rollback",
             Self::Own => "own",
