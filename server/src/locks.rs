@@ -56,6 +56,8 @@ pub(crate) enum Rank {
     Budget,
     /// The seats of connections, and those that wait for one.
     Seats,
+    /// The sessions of browsers.
+    Sessions,
     /// The table of directories that are being published.
     Publications,
     /// The newest connection of each client and slot.

@@ -98,9 +98,16 @@ fn directory_is_a_page_with_names_as_text_and_a_list_for_programs() {
     assert!(
         page.field("Content-Security-Policy").starts_with("default-src 'none'; style-src 'sha256-")
     );
-    assert!(
-        text.contains("&lt;b&gt;x.txt</a>") && !text.contains("<b>") && !text.contains("<script")
-    );
+    assert!(text.contains("&lt;b&gt;x.txt</a>") && !text.contains("<b>"), "{text}");
+    // The only script is the server's own, and its word is a new one in each answer.
+    let nonce = |page: &str| {
+        let tag = page.split("<script src=\"/.haul/page/page.js\" nonce=\"").nth(1).unwrap();
+        tag.split('"').next().unwrap().to_owned()
+    };
+    assert_eq!(text.matches("<script").count(), 1);
+    let policy = page.field("Content-Security-Policy");
+    assert!(policy.contains(&format!("script-src 'nonce-{}';", nonce(&text))), "{policy}");
+    assert_ne!(nonce(&text), nonce(&ask(server.address(), "GET /d/", "", b"").text()));
     assert!(text.contains("href=\"./%3Cb%3Ex.txt\"") && text.contains("href=\"./sub/\""), "{text}");
     assert!(!text.contains("href=\"./link"), "{text}");
     let list = ask(server.address(), "GET /d/?json", "", b"");
@@ -119,7 +126,8 @@ fn directory_is_a_page_with_names_as_text_and_a_list_for_programs() {
     assert!(String::from_utf8(followed).unwrap().contains("sub/"));
     // The root, which has a directory of the server's own that nobody sees.
     let root = ask(server.address(), "GET /", "", b"").text();
-    assert!(root.contains("href=\"./d/\"") && !root.contains(".haul"), "{root}");
+    assert!(root.contains("href=\"./d/\"") && !root.contains("./.haul"), "{root}");
+    assert_eq!(root.matches("<li>").count(), 1, "{root}");
     let mut peer = HttpPeer::connect(server.address());
     assert_eq!(peer.get("HEAD /d/").status, 200);
     assert_eq!(peer.get("GET /d/sub/").status, 200);

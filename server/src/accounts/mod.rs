@@ -179,6 +179,18 @@ impl Accounts {
         Some(Login::begin(known, waker.clone(), &mut logins))
     }
 
+    /// The account that somebody has proved to have before, if the proof still holds.
+    pub(crate) fn log_in_again(
+        &self,
+        name: &AccountName,
+        proof: Proof,
+        waker: Waker,
+    ) -> Option<Arc<Login>> {
+        let mut logins = self.logins.lock();
+        let known = self.table().known(name, proof, self.second())?;
+        Some(Login::begin(known, waker, &mut logins))
+    }
+
     /// The state of the file.
     pub(crate) fn state(&self) -> impl PartialEq + use<> {
         self.file.as_ref().and_then(UsersFile::stamp)

@@ -72,6 +72,8 @@ pub(crate) enum ReplyTo {
     RolledBack(RequestId, Arc<OnceLock<Facts>>),
     /// One of the changes that a request of HTTP takes, of this name.
     Step(RequestId, Box<Name>),
+    /// One entry of a request that makes several, by its index.
+    One(RequestId, u32),
     /// A classic put of this name, never answered.
     Classic(String),
 }

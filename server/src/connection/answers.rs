@@ -109,6 +109,7 @@ impl Connection {
             (ReplyTo::Acks(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
             (ReplyTo::Acks(ids), Err(refusal)) => self.refuse_all(ids, refusal),
             (ReplyTo::Step(_, name), result) => self.http_step_over(*name, result),
+            (ReplyTo::One(id, index), result) => self.one_over(id, index, result, None),
             (ReplyTo::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
             (ReplyTo::Classic(name), Err(refusal)) => {
                 self.tell_refusal(&refusal);

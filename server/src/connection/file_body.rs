@@ -43,6 +43,8 @@ pub(super) struct Sent {
     pub(super) only_new: bool,
     /// Nobody has told the size, which grows with the bytes.
     pub(super) grows: bool,
+    /// Its place among the entries of its request, if that makes several.
+    pub(super) index: Option<u32>,
 }
 
 /// An mtime that is so old is over, whatever ticks the clock of the file system has.
@@ -139,7 +141,12 @@ impl Incoming {
 
     /// The request, or the classic file, that the result is about.
     pub(super) fn reply_to(&self) -> ReplyTo {
-        self.id.map_or_else(|| ReplyTo::Classic(self.name.to_string()), ReplyTo::Ack)
+        let index = self.sent.as_ref().and_then(|sent| sent.index);
+        match (self.id, index) {
+            (Some(id), Some(index)) => ReplyTo::One(id, index),
+            (Some(id), None) => ReplyTo::Ack(id),
+            (None, _) => ReplyTo::Classic(self.name.to_string()),
+        }
     }
 
     /// All bytes are here at once.

@@ -36,6 +36,9 @@ impl Connection {
             (Some(job), _) if job.has_place() => Some(self.worked),
             (_, Sink::Ordered(body)) => Some(body.advanced),
             (_, Sink::File(file)) => file.stream.as_ref().map(|stream| stream.advanced),
+            (_, Sink::Entries(entries)) => {
+                entries.file()?.stream.as_ref().map(|stream| stream.advanced)
+            }
             _ => None,
         }
     }

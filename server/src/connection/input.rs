@@ -34,7 +34,7 @@ impl Connection {
         let mut broken = None;
         while self.half.is_open() {
             let between = self.half.between_frames();
-            let may_pause = between || matches!(self.sink, Sink::Check(_));
+            let may_pause = between || matches!(self.sink, Sink::Check(_) | Sink::Entries(_));
             let pauses = self.holds_body_up()
                 || (between && self.job.is_some())
                 || (may_pause && turn.share.is_late(!self.fresh.is_empty()))

@@ -1,12 +1,14 @@
 //! Where the bytes of a body go.
 
 use haul_protocol::RequestId;
+use zeroize::Zeroizing;
 
 use super::Connection;
 use super::bundle::Bundle;
 use super::compare::Check;
 use super::fetch::Wants;
 use super::file_body::Incoming;
+use super::http::entries::Entries;
 use super::http::resumable::body::Body;
 use super::job::Job;
 use super::turn::Turn;
@@ -48,6 +50,10 @@ pub(super) enum Sink {
     Bundle(Box<Bundle>),
     /// Names of small files that the peer wants.
     Fetch(Box<Wants>),
+    /// Several entries that a client of HTTP sends in one body.
+    Entries(Box<Entries>),
+    /// The form with which a browser logs in; its length was looked at.
+    Login(Zeroizing<Vec<u8>>),
 }
 
 impl Sink {
@@ -58,7 +64,7 @@ impl Sink {
             Self::Part { writer, .. } => writer.offset(),
             Self::Ordered(body) => body.offset(),
             Self::Nothing | Self::Held { .. } | Self::Check(_) => 0,
-            Self::Bundle(_) | Self::Fetch(_) => 0,
+            Self::Bundle(_) | Self::Fetch(_) | Self::Entries(_) | Self::Login(_) => 0,
         }
     }
 
@@ -67,6 +73,7 @@ impl Sink {
     pub(super) fn at_once(&self, input: &[u8]) -> usize {
         match self {
             Self::Check(_) => entries(input),
+            Self::Entries(entries) => entries.at_once(input),
             _ => input.len(),
         }
     }
@@ -78,6 +85,8 @@ impl Sink {
             Self::Bundle(bundle) => bundle.held_bytes(),
             Self::Fetch(wants) => wants.held_bytes(),
             Self::Ordered(body) => body.held_bytes(),
+            Self::Entries(entries) => entries.held_bytes(),
+            Self::Login(form) => form.capacity(),
             Self::Nothing | Self::Held { .. } | Self::File(_) | Self::Part { .. } => 0,
         }
     }
@@ -90,6 +99,14 @@ impl Sink {
             _ if len as u64 >= left => len,
             Self::File(file) if file.stream.is_none() && file.size <= WAITS => 0,
             Self::Bundle(bundle) if bundle.is_empty() && bundle.length <= WAITS => 0,
+            Self::Entries(entries) => match entries.file_of_rows() {
+                Some(file)
+                    if file.stream.is_none() && file.size <= WAITS && len as u64 != file.size =>
+                {
+                    0
+                }
+                _ => len,
+            },
             Self::File(_) | Self::Part { .. } | Self::Ordered(_) => wide(self.offset(), len),
             _ => len,
         }
@@ -142,6 +159,16 @@ impl Connection {
                 wants.append(bytes);
                 Ok(())
             }
+            Sink::Login(form) => {
+                form.extend_from_slice(bytes);
+                Ok(())
+            }
+            Sink::Entries(_) => {
+                if let Sink::Entries(entries) = std::mem::replace(&mut self.sink, Sink::Nothing) {
+                    self.entries_go_on(entries, bytes, turn);
+                }
+                return;
+            }
         };
         if let Err(refusal) = result {
             match std::mem::replace(&mut self.sink, Sink::Nothing) {
@@ -153,7 +180,7 @@ impl Connection {
                 Sink::Check(check) => self.refuse(check.id, refusal),
                 Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), refusal),
                 Sink::Fetch(wants) => self.refuse(wants.id, refusal),
-                Sink::Nothing | Sink::Held { .. } => {}
+                Sink::Nothing | Sink::Held { .. } | Sink::Entries(_) | Sink::Login(_) => {}
             }
         }
     }
@@ -183,6 +210,8 @@ impl Connection {
             Sink::Check(check) => self.check_complete(check, turn),
             Sink::Bundle(bundle) => self.bundle_complete(*bundle, turn),
             Sink::Fetch(wants) => self.job = self.begin_fetch(&wants).map(Job::Fetch),
+            Sink::Entries(entries) => self.entries_end(&entries),
+            Sink::Login(form) => self.login_has_come(&form, turn),
         }
     }
 }

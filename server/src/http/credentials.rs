@@ -1,10 +1,12 @@
-//! The field `Authorization`: an access token, as Bearer or as the password of Basic.
+//! The proof that a request brings: an access token, as Bearer or as the password of Basic, or the cookie of a login.
 
 use std::fmt;
 
 use data_encoding::BASE64;
 use haul_protocol::AccessToken;
 use zeroize::{Zeroize, Zeroizing};
+
+use super::cookie::{self, SessionId};
 
 /// The proof that a request brings.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(crate) enum Credentials {
     None,
     /// An access token; nobody's if it was none. `user`: the name that came with it, of Basic.
     Token { token: AccessToken, user: Option<String> },
+    /// A login of before, whose cookie the browser sends.
+    Session(SessionId),
 }
 
 /// Shows no secret.
@@ -22,6 +26,7 @@ impl fmt::Debug for Credentials {
         match self {
             Self::None => f.write_str("None"),
             Self::Token { token, .. } => token.fmt(f),
+            Self::Session(_) => f.write_str("Session"),
         }
     }
 }
@@ -44,7 +49,18 @@ impl Credentials {
     }
 }
 
-fn token(text: &str) -> AccessToken {
+impl Credentials {
+    /// Reads the field `Cookie`, which is overwritten. `host`: the field `Host`. A cookie that was set for nothing here is no
+    /// proof, and no failed login either.
+    pub(super) fn of_cookie(mut value: String, host: &str) -> Self {
+        let session = cookie::session(&value, host);
+        value.zeroize();
+        session.map_or(Self::None, Self::Session)
+    }
+}
+
+/// A token in words; nobody's if it is none.
+pub(crate) fn token(text: &str) -> AccessToken {
     text.parse().unwrap_or_else(|_| AccessToken::nobodys())
 }
 
@@ -67,7 +83,7 @@ mod tests {
         let text = token.expose();
         let read = |value: String| match Credentials::parse(value) {
             Credentials::Token { token, user } => (token, user),
-            Credentials::None => panic!("a value is never none"),
+            other => panic!("a value is a token, and not {other:?}"),
         };
         assert_eq!(read(format!("Bearer {text}")), (token.clone(), None));
         assert_eq!(read(format!("bearer   {text} ")), (token.clone(), None));

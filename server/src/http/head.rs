@@ -31,6 +31,8 @@ pub(crate) enum Field {
     Connection,
     Expect,
     Authorization,
+    Accept,
+    Cookie,
     TusResumable,
     UploadLength,
     UploadDeferLength,
@@ -44,7 +46,7 @@ pub(crate) enum Field {
     ContentType,
 }
 
-const FIELDS: [(&str, Field); 34] = [
+const FIELDS: [(&str, Field); 36] = [
     ("host", Field::Host),
     ("origin", Field::Origin),
     ("range", Field::Range),
@@ -78,6 +80,8 @@ const FIELDS: [(&str, Field); 34] = [
     ("upload-complete", Field::UploadComplete),
     ("upload-draft-interop-version", Field::UploadDraftInteropVersion),
     ("x-http-method-override", Field::MethodOverride),
+    ("accept", Field::Accept),
+    ("cookie", Field::Cookie),
     ("content-type", Field::ContentType),
 ];
 
@@ -91,7 +95,13 @@ impl Field {
                 | Self::ContentDigest
                 | Self::ReprDigest
                 | Self::Connection
+                | Self::Accept
         )
+    }
+
+    /// Whether a value that can't be read is as good as none: other servers of the same host have set it.
+    fn may_be_odd(self) -> bool {
+        matches!(self, Self::Accept | Self::Cookie)
     }
 }
 
@@ -125,6 +135,12 @@ impl Head {
     pub(crate) fn field(&self, field: Field) -> Option<&str> {
         let found = self.fields.iter().find(|(name, _)| *name == field);
         found.map(|(_, value)| &**value)
+    }
+
+    /// Whether a person asks with a browser: it takes a page, and says so.
+    pub(crate) fn wants_page(&self) -> bool {
+        self.method == Method::Get
+            && self.field(Field::Accept).is_some_and(|types| types.contains("text/html"))
     }
 
     /// Bytes of memory that it takes, about.
@@ -172,6 +188,13 @@ impl Head {
             let (_, value) = head.fields.swap_remove(at);
             head.credentials = Credentials::parse(value);
         }
+        if let Some(at) = head.fields.iter().position(|(name, _)| *name == Field::Cookie) {
+            let (_, value) = head.fields.swap_remove(at);
+            if head.credentials == Credentials::None {
+                let host = head.field(Field::Host).unwrap_or_default();
+                head.credentials = Credentials::of_cookie(value, host);
+            }
+        }
         head.framing = framing(&head)?;
         head.keeps = keeps(&head);
         head.expects = match head.field(Field::Expect) {
@@ -198,6 +221,9 @@ fn fields(headers: &[httparse::Header<'_>]) -> Result<Vec<(Field, String)>, Wron
         let Some((_, field)) = known else { continue };
         let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
         if !header.value.iter().all(is_plain) {
+            if field.may_be_odd() {
+                continue;
+            }
             return Err(Wrong::bad("a field has bytes that it can't have"));
         }
         let value = String::from_utf8_lossy(header.value);
@@ -207,6 +233,8 @@ fn fields(headers: &[httparse::Header<'_>]) -> Result<Vec<(Field, String)>, Wron
                 list.push_str(", ");
                 list.push_str(value);
             }
+            // Each of them would do.
+            Some(_) if *field == Field::Cookie => {}
             Some(_) => return Err(Wrong::bad("a field came twice that may come once")),
             None => fields.push((*field, value.to_owned())),
         }

@@ -7,7 +7,9 @@
 //! and nothing of the store or of connections.
 
 pub(crate) mod address;
+pub(crate) mod body;
 pub(crate) mod chunks;
+pub(crate) mod cookie;
 pub(crate) mod credentials;
 pub(crate) mod dav;
 pub(crate) mod digests;

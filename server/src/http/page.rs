@@ -1,47 +1,110 @@
-//! A directory as a page without scripts, and as JSON.
+//! A directory as a page, which works with its script and without it, and as JSON.
+
+pub(crate) mod shell;
 
 use std::fmt::Write;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64;
-use haul_protocol::{Entry, EntryKind, is_plain};
+use haul_protocol::{Entry, EntryKind, Mtime, is_plain};
 use humansize::{BINARY, format_size};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::target::encode;
+use shell::{Nonce, escape};
 
-const STYLE: &str = "\
-:root{color-scheme:light dark}\
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}\
-h1{font-size:1.2rem;overflow-wrap:anywhere}\
-ul{list-style:none;padding:0;margin:0}\
-li{display:flex;gap:1rem;border-bottom:1px solid #8884;padding:.5rem 0}\
-li a,li span:first-child{flex:1;overflow-wrap:anywhere;min-width:0}\
-li span+span,li a+span{opacity:.7;white-space:nowrap}";
-
-/// The pages' `Content-Security-Policy`: their style and nothing else.
-pub(crate) fn policy() -> String {
-    let style = BASE64.encode(digest(&SHA256, STYLE.as_bytes()).as_ref());
-    format!(
-        "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+/// The facts about the asker that a page depends on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    pub(crate) nonce: Nonce,
+    /// Files may be put here.
+    pub(crate) may_put: bool,
+    /// Entries may not be listed: there is only the place for uploads.
+    pub(crate) is_drop: bool,
+    /// A cookie tells who asks, so there is something to log out of.
+    pub(crate) has_session: bool,
+    /// Entries that a form has just made.
+    pub(crate) stored: Option<u64>,
 }
 
 /// The page of a directory up to its entries. `name`: as the client sees it; empty is the root.
-pub(crate) fn begin(name: &[u8]) -> String {
-    let mut page = String::from(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<title>",
-    );
+pub(crate) fn begin(name: &[u8], facts: &Facts) -> String {
     let title = format!("/{}", String::from_utf8_lossy(name));
-    escape(&title, &mut page);
-    let _ = write!(page, "</title>\n<style>{STYLE}</style>\n<h1>");
-    escape(&title, &mut page);
-    page.push_str("</h1>\n<ul>\n");
-    if !name.is_empty() {
-        page.push_str("<li><a href=\"../\">..</a><span>up</span>\n");
+    let mut page = shell::begin(&title, if facts.is_drop { "drop" } else { "list" });
+    page.push_str("<header><a class=\"home\" href=\"/\">haul</a>\n<nav aria-label=\"Directory\">");
+    if !facts.is_drop {
+        path(name, &mut page);
+    }
+    page.push_str("</nav>\n");
+    if facts.has_session {
+        page.push_str(
+            "<form method=\"post\" action=\"/.haul/logout\"><button class=\"quiet\">Log out</button></form>\n",
+        );
+    }
+    page.push_str("</header>\n<main>\n<h1>");
+    match (facts.is_drop, name.rsplit(|byte| *byte == b'/').next().unwrap_or_default()) {
+        (true, _) => page.push_str("Send files"),
+        (false, b"") => page.push_str("All files"),
+        (false, last) => escape(&String::from_utf8_lossy(last), &mut page),
+    }
+    page.push_str("</h1>\n");
+    if let Some(stored) = facts.stored {
+        let _ = writeln!(page, "<p role=\"status\"><strong>Stored: {stored}.</strong></p>");
+    }
+    if facts.may_put {
+        page.push_str(FORM);
+        if !facts.is_drop {
+            // What it replaces is nobody else's in a directory of one client alone.
+            page.push_str(REPLACE);
+        }
+        page.push_str(FORM_END);
+    }
+    if !facts.is_drop {
+        page.push_str("<section aria-labelledby=\"entries\">\n<div class=\"bar\"><h2 id=\"entries\">Files</h2>\n");
+        if facts.may_put {
+            page.push_str(FOLDER);
+        }
+        page.push_str("</div>\n");
+    }
+    // Before the entries, so that it is there while a long list still comes.
+    let nonce = &facts.nonce;
+    let _ = writeln!(page, "<script src=\"/.haul/page/page.js\" nonce=\"{nonce}\"></script>");
+    if !facts.is_drop {
+        page.push_str("<ul id=\"list\" class=\"list\">");
+        if !name.is_empty() {
+            page.push_str("<li><a href=\"../\">..</a><span>up</span>\n");
+        }
     }
     page
+}
+
+const FORM: &str = "<section id=\"send\" aria-label=\"Upload\">\n\
+<form id=\"upload\" method=\"post\" enctype=\"multipart/form-data\">\n\
+<p class=\"big\">Upload files</p>\n";
+
+const REPLACE: &str = "<label><input type=\"checkbox\" name=\"replace\" value=\"yes\"> Replace files that have the same name</label>\n";
+
+const FORM_END: &str = "<p class=\"row\"><input type=\"file\" name=\"file\" multiple required aria-label=\"Files to upload\">\n\
+<button class=\"main\">Upload</button></p>\n</form>\n</section>\n";
+
+const FOLDER: &str = "<form id=\"folder\" method=\"post\" enctype=\"multipart/form-data\">\
+<input type=\"text\" name=\"folder\" required maxlength=\"255\" placeholder=\"New folder\" aria-label=\"Name of the new folder\">\
+<button>Create</button></form>\n";
+
+/// Links to the directories above, and to this one.
+fn path(name: &[u8], page: &mut String) {
+    let parts = || name.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    let count = parts().count();
+    let current = |is_it: bool| if is_it { " aria-current=\"page\"" } else { "" };
+    let _ = write!(page, "<a href=\"/\"{}>Home</a>", current(count == 0));
+    let mut address = String::from("/");
+    for (index, part) in parts().enumerate() {
+        encode(part, &mut address);
+        address.push('/');
+        let _ = write!(page, "<a href=\"{address}\"{}>", current(index + 1 == count));
+        escape(&String::from_utf8_lossy(part), page);
+        page.push_str("</a>");
+    }
 }
 
 /// One entry. Names are text, and links lead below this directory whatever they are.
@@ -71,11 +134,18 @@ pub(crate) fn row(entry: &Entry, page: &mut String) {
     page.push_str(if leads { "</a>" } else { "</span>" });
     page.push_str("<span>");
     escape(&what, page);
-    page.push_str("</span>\n");
+    page.push_str("</span>");
+    if let Some(Ok(time)) = entry.mtime.map(|Mtime { s, .. }| Timestamp::from_second(s)) {
+        let told = time.strftime("%Y-%m-%d %H:%M");
+        let _ = write!(page, "<time datetime=\"{time}\">{told}</time>");
+    }
+    page.push('\n');
 }
 
 /// The end of a page.
-pub(crate) const END: &str = "</ul>\n";
+pub(crate) fn end(facts: &Facts) -> &'static str {
+    if facts.is_drop { "</main>\n" } else { "</ul>\n</section>\n</main>\n" }
+}
 
 /// The first bytes of a list as JSON.
 pub(crate) const JSON_BEGIN: &str = "{\"entries\":[";
@@ -115,28 +185,9 @@ pub(crate) fn json(entry: &Entry, is_first: bool, out: &mut String) {
     }
 }
 
-/// Text as text: no letter of it is markup, and no control character gets through.
-fn escape(text: &str, out: &mut String) {
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ if letter.is_control() || is_turning(letter) => out.push('\u{fffd}'),
-            _ => out.push(letter),
-        }
-    }
-}
-
-/// Whether a character turns the direction of those behind it, so that a name looks like another one.
-fn is_turning(letter: char) -> bool {
-    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::digest::{SHA256, digest};
     use haul_protocol::Name;
 
     use super::*;
@@ -165,19 +216,53 @@ mod tests {
         );
         assert!(row(b"d", EntryKind::Directory).contains("href=\"./d/\">d/</a>"));
         assert!(!row(b"s", EntryKind::Other).contains("href"));
-        let page = begin(b"a/<script>");
+        let page = begin(b"a/<script>", &Facts::default());
         assert!(page.contains("/a/&lt;script&gt;") && page.contains("href=\"../\""), "{page}");
-        assert!(!begin(b"").contains("../") && !page.contains("<script"));
+        assert!(page.contains("<a href=\"/a/%3Cscript%3E/\" aria-current=\"page\">"), "{page}");
+        // The only script is the server's own.
+        let own = "<script src=\"/.haul/page/page.js\" nonce=\"\"></script>";
+        assert!(!begin(b"", &Facts::default()).contains("../"));
+        assert_eq!((page.matches("<script").count(), page.matches(own).count()), (1, 1));
+    }
+
+    #[test]
+    fn page_has_the_forms_that_the_asker_may_use() {
+        let page = |may_put, is_drop, has_session| {
+            begin(b"d", &Facts { may_put, is_drop, has_session, ..Facts::default() })
+        };
+        let (upload, folder, list) = ("id=\"upload\"", "id=\"folder\"", "id=\"list\"");
+        let writer = page(true, false, true);
+        assert!([upload, folder, list, "/.haul/logout"].iter().all(|part| writer.contains(part)));
+        let reader = page(false, false, false);
+        assert!([upload, folder, "logout"].iter().all(|part| !reader.contains(part)));
+        assert!(reader.contains(list));
+        let drop = page(true, true, true);
+        assert!(drop.contains(upload) && drop.contains("data-view=\"drop\""));
+        assert!([folder, list, "replace"].iter().all(|part| !drop.contains(part)), "{drop}");
+    }
+
+    #[test]
+    fn times_are_told_for_people_and_for_the_script() {
+        let mut entry = entry(b"a", EntryKind::Directory);
+        entry.mtime = Some(Mtime { s: 1_798_761_600, ns: 0 });
+        let mut page = String::new();
+        row(&entry, &mut page);
+        assert!(page.contains("<time datetime=\"2027-01-01T00:00:00Z\">2027-01-01 00:00</time>"));
+        entry.mtime = Some(Mtime { s: i64::MAX, ns: 0 });
+        page.clear();
+        row(&entry, &mut page);
+        assert!(!page.contains("<time"), "{page}");
     }
 
     /// A browser takes the style only if the policy has the digest of what stands between the tags.
     #[test]
     fn policy_allows_the_style_and_nothing_else() {
-        let page = begin(b"");
+        let page = begin(b"", &Facts::default());
         let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
         let expected = BASE64.encode(digest(&SHA256, style.as_bytes()).as_ref());
-        assert!(policy().contains(&format!("style-src 'sha256-{expected}'")));
-        assert!(policy().starts_with("default-src 'none'; ") && !policy().contains("unsafe"));
+        let policy = shell::policy(&Nonce::default());
+        assert!(policy.contains(&format!("style-src 'sha256-{expected}'")));
+        assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"));
     }
 
     #[test]

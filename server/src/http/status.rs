@@ -12,6 +12,7 @@ impl Status {
     pub(crate) const NO_CONTENT: Self = Self(204, "No Content");
     pub(crate) const PARTIAL: Self = Self(206, "Partial Content");
     pub(crate) const MULTI: Self = Self(207, "Multi-Status");
+    pub(crate) const SEE_OTHER: Self = Self(303, "See Other");
     pub(crate) const MOVED: Self = Self(308, "Permanent Redirect");
     pub(crate) const NOT_MODIFIED: Self = Self(304, "Not Modified");
     pub(crate) const BAD: Self = Self(400, "Bad Request");

@@ -66,7 +66,7 @@ impl Add {
         let view = root(&name, self.root.as_deref(), &self.made.server_root)?;
         let mut account = Account::new(name, view, Rights::writer());
         self.limits.set(&mut account);
-        self.made.make(account, environment)
+        self.made.make(account, false, environment)
     }
 }
 
@@ -80,7 +80,7 @@ impl Link {
         let view = root(&name, self.root.as_deref(), &self.made.server_root)?;
         let mut account = Account::new(name, view, Rights::drop_box());
         account.expires = Some(self.expires);
-        self.made.make(account, environment)
+        self.made.make(account, true, environment)
     }
 }
 
@@ -88,6 +88,7 @@ impl Made {
     fn make(
         &self,
         mut account: Account,
+        for_browsers: bool,
         environment: &mut Environment<'_>,
     ) -> Result<(), StartError> {
         let place = &self.shown.place;
@@ -112,6 +113,6 @@ impl Made {
             }
             Ok((edit::with_account(text, account).map_err(told)?, ()))
         })?;
-        self.shown.tell(&name, token, identity, environment)
+        self.shown.tell(&name, token, identity, for_browsers, environment)
     }
 }

@@ -50,12 +50,13 @@ impl Shows {
         })
     }
 
-    /// Shows a token, and the links with which it is of use.
+    /// Shows a token, and the links with which it is of use. `for_browsers`: also the address that logs a browser in.
     pub(super) fn tell(
         &self,
         name: &AccountName,
         token: AccessToken,
         identity: Identity,
+        for_browsers: bool,
         environment: &mut Environment<'_>,
     ) -> Result<(), StartError> {
         let Environment { out, people, .. } = environment;
@@ -80,7 +81,11 @@ impl Shows {
         }
         let _ = writeln!(people, "The token of `{name}`, which is shown this once:");
         let mut text = token.expose();
-        let told = writeln!(out, "{text}").and_then(|()| out.flush());
+        let mut told = writeln!(out, "{text}");
+        for address in self.address.iter().filter(|_| for_browsers) {
+            told = told.and_then(|()| writeln!(out, "https://{address}/.haul/login#{text}"));
+        }
+        let told = told.and_then(|()| out.flush());
         text.zeroize();
         told.map_err(|error| {
             StartError::Accounts(format!(

@@ -88,7 +88,7 @@ impl Users {
                 let (token, known) = new_token()?;
                 let last = keep_old.map(|time| now().saturating_add(seconds(time)));
                 users.change(|text| rotated(text, &users, &name, last, known))?;
-                shown.tell(&name, token, identity, environment)
+                shown.tell(&name, token, identity, false, environment)
             }
         }
     }

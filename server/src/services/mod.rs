@@ -8,6 +8,7 @@ pub(crate) mod fence;
 pub(crate) mod lines;
 pub(crate) mod places;
 pub(crate) mod seats;
+pub(crate) mod sessions;
 pub(crate) mod start;
 pub(crate) mod timeouts;
 pub(crate) mod tuning;
@@ -32,6 +33,7 @@ use fence::Fences;
 use lines::Lines;
 use places::Places;
 use seats::Seats;
+use sessions::Sessions;
 use tuning::{Tuned, Tuning};
 
 /// All that workers serve requests with.
@@ -43,6 +45,8 @@ pub(crate) struct Services {
     pub(crate) budgets: Budgets,
     /// Connections that are served at once, if there are accounts.
     pub(crate) seats: Arc<Seats>,
+    /// Logins of browsers.
+    pub(crate) sessions: Sessions,
     /// `None`: nobody wants one.
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) store: Arc<Store>,
@@ -109,6 +113,7 @@ impl Services {
             budgets: Budgets::default(),
             // The other half is for those that come.
             seats: Seats::new(connections, door / 2),
+            sessions: Sessions::default(),
             audit: audit.map(Arc::new),
             store,
             may_change,

@@ -251,6 +251,15 @@ impl Store {
         parents: &Parents,
         name: &Name,
     ) -> Result<Option<EntryKind>, StoreError> {
+        Ok(self.kind_and_mtime(parents, name)?.map(|(kind, _)| kind))
+    }
+
+    /// The same with its mtime, if it has one that can be told.
+    pub(crate) fn kind_and_mtime(
+        &self,
+        parents: &Parents,
+        name: &Name,
+    ) -> Result<Option<(EntryKind, Option<Mtime>)>, StoreError> {
         let parent = match parents.find(name.split().0) {
             Ok(parent) => parent,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG) => {
@@ -261,7 +270,7 @@ impl Store {
         let Some(found) = look(&self.rights, &parent, name)? else { return Ok(None) };
         match self.check_spelling(parents, name) {
             Err(StoreError::OtherSpelling { .. }) => Ok(None),
-            checked => checked.map(|()| Some(found.kind)),
+            checked => checked.map(|()| Some((found.kind, found.mtime))),
         }
     }
 

@@ -75,6 +75,7 @@ impl Connection {
             checked,
             only_new,
             grows: framing == Framing::Chunked,
+            index: None,
         }));
         if let Some(half) = self.half.http() {
             half.will_be(success);

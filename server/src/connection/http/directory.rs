@@ -1,15 +1,16 @@
 //! A directory for a client of HTTP, as a page or as JSON: some entries whenever the client has taken all before them.
 
-use haul_protocol::{Code, Name, RequestId};
+use haul_protocol::{Code, Name, RequestId, Right, Rights};
 
 use super::asked::{Asked, Refused};
 use super::dav::told::{self, Told};
 use crate::accounts::{ClientId, View};
-use crate::connection::Connection;
 use crate::connection::turn::Turn;
+use crate::connection::{Connection, Dialect};
 use crate::http::dav::properties;
 use crate::http::method::Method;
-use crate::http::page;
+use crate::http::page::shell::{self, Nonce};
+use crate::http::page::{self, Facts};
 use crate::http::response::{Length, Response};
 use crate::http::status::Status;
 use crate::refusal::Refusal;
@@ -43,7 +44,7 @@ pub(in crate::connection) struct Directory {
 
 #[derive(Debug)]
 enum Form {
-    Page,
+    Page(Box<Facts>),
     Json,
     /// The properties of each entry.
     Properties(Box<Told>),
@@ -51,8 +52,14 @@ enum Form {
 
 impl Directory {
     /// Before its first entry.
-    pub(super) fn begin(client: ClientId, asked: &Asked, view: &View) -> Result<Self, Refused> {
-        let form = if asked.target.asks_for("json") { Form::Json } else { Form::Page };
+    pub(super) fn begin(
+        client: ClientId,
+        asked: &Asked,
+        view: &View,
+        facts: Facts,
+    ) -> Result<Self, Refused> {
+        let is_list = asked.target.asks_for("json");
+        let form = if is_list { Form::Json } else { Form::Page(Box::new(facts)) };
         Self::begin_as(form, client, asked, view)
     }
 
@@ -96,13 +103,10 @@ impl Directory {
     }
 
     fn head(&self) -> Response {
-        let response = Response::new(Status::OK);
         match &self.form {
             Form::Properties(_) => told::head(Status::MULTI),
-            Form::Json => response.with("Content-Type", "application/json"),
-            Form::Page => response
-                .with("Content-Type", "text/html; charset=utf-8")
-                .with("Content-Security-Policy", page::policy()),
+            Form::Json => Response::new(Status::OK).with("Content-Type", "application/json"),
+            Form::Page(facts) => shell::head(Status::OK, &facts.nonce),
         }
     }
 
@@ -117,7 +121,7 @@ impl Directory {
                 *last = Some(entry.name.clone());
                 let write = |entry: &haul_protocol::Entry| -> Result<(), std::convert::Infallible> {
                     match form {
-                        Form::Page => page::row(entry, text),
+                        Form::Page(_) => page::row(entry, text),
                         Form::Json => page::json(entry, !*has_entry, text),
                         Form::Properties(told) => {
                             told.entry((turn, last.as_ref()), entry, text);
@@ -142,6 +146,40 @@ impl Directory {
 }
 
 impl Connection {
+    /// The facts that a page of the asker depends on.
+    pub(super) fn facts(&self, asked: &Asked) -> Result<Facts, Refusal> {
+        let puts: Rights = [Right::Put].into_iter().collect();
+        let no_word = |_| Refusal::new(Code::Busy, "the system has no random bytes");
+        let query = asked.target.query.split('&');
+        let stored = query.filter_map(|part| part.strip_prefix("stored=")).next();
+        Ok(Facts {
+            nonce: Nonce::draw().map_err(no_word)?,
+            may_put: self.may_change && self.may(puts).is_ok(),
+            is_drop: false,
+            has_session: matches!(&self.dialect, Dialect::Http(http) if http.session.is_some()),
+            stored: stored.and_then(|stored| stored.parse().ok()),
+        })
+    }
+
+    /// Whether somebody who may put and not list asks for a page: they get the place for uploads alone.
+    pub(super) fn is_for_drop_page(&self, asked: &Asked) -> bool {
+        let puts: Rights = [Right::Put].into_iter().collect();
+        let is_page = asked.target.is_directory && !asked.target.asks_for("json");
+        is_page && asked.head.wants_page() && self.may_change && self.may(puts).is_ok()
+    }
+
+    /// The place for uploads, which tells nothing of the entries that are there.
+    pub(super) fn drop_page(&mut self, asked: &Asked) {
+        let facts = match self.facts(asked) {
+            Ok(facts) => Facts { is_drop: true, ..facts },
+            Err(refusal) => return self.refuse(asked.id, refusal),
+        };
+        let text = page::begin(b"", &facts) + page::end(&facts);
+        if let Some(half) = self.half.http() {
+            half.answer(&shell::head(Status::OK, &facts.nonce), text.as_bytes());
+        }
+    }
+
     /// Looks at some entries and writes them; returns it if it is to go on.
     pub(in crate::connection) fn go_on_with_directory(
         &mut self,
@@ -169,7 +207,7 @@ impl Connection {
             }
             let begin = match &mut directory.form {
                 Form::Json => page::JSON_BEGIN.to_owned(),
-                Form::Page => page::begin(&directory.seen),
+                Form::Page(facts) => page::begin(&directory.seen, facts),
                 Form::Properties(told) => told.take_begin(),
             };
             half.append(begin.as_bytes());
@@ -187,7 +225,7 @@ impl Connection {
             Listed::Over { more: false } => {
                 let end = match directory.form {
                     Form::Json => page::JSON_END,
-                    Form::Page => page::END,
+                    Form::Page(facts) => page::end(facts),
                     Form::Properties(_) => properties::END,
                 };
                 half.append(end.as_bytes());

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use haul_protocol::AccessToken;
+
 use super::Http;
 use super::asked::{Asked, Waiting};
 use crate::accounts::{ClientId, Denied, Login};
@@ -13,8 +15,12 @@ use crate::connection::turn::Turn;
 use crate::connection::{Connection, Dialect};
 use crate::http::address::Address;
 use crate::http::credentials::Credentials;
+use crate::http::head::Field;
+use crate::http::response::Response;
+use crate::http::status::Status;
 use crate::refusal::Refusal;
 use crate::services::Services;
+use crate::services::sessions::Session;
 use crate::uploads::random_token;
 
 impl Connection {
@@ -26,41 +32,86 @@ impl Connection {
             return self.http_enters(*asked, turn);
         }
         let credentials = std::mem::take(&mut asked.head.credentials);
-        if self.has_login_of(&credentials) {
+        if self.has_login_of(&credentials, services) {
             return self.http_enters(*asked, turn);
         }
         self.log_out(services);
         let waker = waker(turn.notify, self.id);
-        let Credentials::Token { token, user } = credentials else {
-            let user = self.user.and_then(|user| services.accounts.log_in_user(user, &waker));
-            // The client has shown nothing that could be wrong: a browser asks its user for a name and a token now.
-            let Some(login) = user else { return self.refuse_login(&asked, without_account()) };
-            return self.http_logged_in(login, asked, turn);
-        };
-        if !services.accounts.knows(&token) {
+        match credentials {
+            Credentials::None => {
+                let user = self.user.and_then(|user| services.accounts.log_in_user(user, &waker));
+                // The client has shown nothing that could be wrong: a browser asks its user for a token now.
+                let Some(login) = user else { return self.ask_for_login(&asked, false) };
+                self.http_logged_in(login, None, asked, turn);
+            }
+            Credentials::Session(id) => {
+                let session = services.sessions.find(&id, services.now());
+                let login = session.and_then(|session| {
+                    let Session { account, proof, client, .. } = session;
+                    let login = services.accounts.log_in_again(&account, proof, waker)?;
+                    Some((login, client))
+                });
+                // A cookie of before is no failed login: the browser keeps it longer than the server does.
+                let Some((login, client)) = login else { return self.ask_for_login(&asked, true) };
+                if let Some(http) = self.http() {
+                    http.session = Some(id);
+                }
+                self.http_logged_in(login, Some(client), asked, turn);
+            }
+            Credentials::Token { token, user } => match self.login_of(&token, turn) {
+                // The token alone says who it is; a name besides must be the same one, or the user means somebody else.
+                Ok(login) if user.is_none_or(|user| is_of(&login, &user)) => {
+                    if let Some(http) = self.http() {
+                        http.token = Some(token);
+                    }
+                    self.http_logged_in(login, None, asked, turn);
+                }
+                Ok(_) | Err(Denied::Told) => self.refuse_login(&asked, unknown_token()),
+                Err(Denied::Silently) => self.half.abandon(),
+            },
+        }
+    }
+
+    /// The account of a token. A token that nobody has is told to the logs.
+    pub(super) fn login_of(
+        &mut self,
+        token: &AccessToken,
+        turn: &Turn<'_>,
+    ) -> Result<Arc<Login>, Denied> {
+        let services = turn.services;
+        if !services.accounts.knows(token) {
             services.catch_up_with_accounts();
         }
-        let origin = || self.origin;
-        match services.accounts.log_in(&token, origin, services.now(), waker) {
-            // The token alone says who it is; a name besides must be the same one, or the user means somebody else.
-            Ok(login) if user.is_none_or(|user| is_of(&login, &user)) => {
-                if let Some(http) = self.http() {
-                    http.token = Some(token);
-                }
-                self.http_logged_in(login, asked, turn);
+        let waker = waker(turn.notify, self.id);
+        let login = services.accounts.log_in(token, || self.origin, services.now(), waker);
+        if login.is_err() {
+            if self.may_tell(services) {
+                tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
             }
-            Ok(_) => self.refuse_login(&asked, unknown_token()),
-            Err(denied) => {
-                if self.may_tell(services) {
-                    tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
-                }
-                self.tell_refused_login(token.id());
-                match denied {
-                    Denied::Told => self.refuse_login(&asked, unknown_token()),
-                    Denied::Silently => self.half.abandon(),
-                }
-            }
+            self.tell_refused_login(token.id());
         }
+        login
+    }
+
+    /// Nobody has logged in yet. `had_cookie`: a browser asks, whose login has ended.
+    fn ask_for_login(&mut self, asked: &Asked<Address>, had_cookie: bool) {
+        let head = &asked.head;
+        if head.wants_page() {
+            let why = had_cookie.then_some("The login has ended.");
+            return self.login_page(Status::UNAUTHORIZED, why, &head.target);
+        }
+        // A page's own requests: with a challenge for Basic the browser would show a dialog of its own.
+        if had_cookie || head.field(Field::Origin).is_some() {
+            let response = Response::new(Status::UNAUTHORIZED)
+                .with("Content-Type", "text/plain; charset=utf-8")
+                .with("WWW-Authenticate", "Bearer realm=\"haul\"");
+            let text = format!("{}\n", without_account().message());
+            if let Some(half) = self.half.http() {
+                half.answer(&response, text.as_bytes());
+            }
+            return;
+        }
+        self.refuse_login(asked, without_account());
     }
 
     /// Not as a refusal of the store: the audit log has its own line for a login.
@@ -71,17 +122,21 @@ impl Connection {
     }
 
     /// Whether the connection has the login that a request with this proof would get.
-    fn has_login_of(&self, credentials: &Credentials) -> bool {
+    fn has_login_of(&self, credentials: &Credentials, services: &Services) -> bool {
         let Dialect::Http(http) = &self.dialect else { return false };
         let is_alive = self.login.as_ref().is_some_and(|login| !login.is_over());
         is_alive
             && match (credentials, &http.token) {
+                (Credentials::Session(id), _) => {
+                    http.session.as_ref() == Some(id)
+                        && services.sessions.find(id, services.now()).is_some()
+                }
                 (Credentials::Token { token, user }, Some(known)) => {
                     let login = self.login.as_ref();
                     let is_user = |user: &str| login.is_some_and(|login| is_of(login, user));
                     token == known && user.as_deref().is_none_or(is_user)
                 }
-                (Credentials::None, None) => true,
+                (Credentials::None, None) => http.session.is_none(),
                 _ => false,
             }
     }
@@ -91,14 +146,15 @@ impl Connection {
         (self.login, self.seat, self.meter) = (None, None, None);
         self.seen().is_of(None);
         self.view = services.whole.clone();
-        if let Some(Http { token, has_come_in, .. }) = self.http() {
-            (*token, *has_come_in) = (None, false);
+        if let Some(Http { token, session, has_come_in, .. }) = self.http() {
+            (*token, *session, *has_come_in) = (None, None, false);
         }
     }
 
     fn http_logged_in(
         &mut self,
         login: Arc<Login>,
+        browser: Option<String>,
         asked: Box<Asked<Address>>,
         turn: &mut Turn<'_>,
     ) {
@@ -113,7 +169,9 @@ impl Connection {
             Err(refusal) => return self.refuse(asked.id, refusal),
         };
         if account.is_drop_box() {
-            match turn.services.drop_directory(&account, &client) {
+            // All connections of one browser put into the same.
+            let name = browser.as_deref().unwrap_or(&client);
+            match turn.services.drop_directory(&account, name) {
                 Ok(view) => self.view = view,
                 Err(refusal) => return self.refuse(asked.id, refusal),
             }

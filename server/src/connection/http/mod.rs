@@ -1,17 +1,23 @@
 //! A connection of HTTP: from the head of each request to the store, by the same ways as requests of the haul dialect.
 //!
 //! A request is looked at when its head has come: is it meant for this server, who asks, may they. A `PUT` is staged as its
-//! bytes come; all other requests are carried out when they are complete. `login` finds the account of each request, `change`
-//! has changes carried out, `file` and `directory` are jobs that answer in turns.
+//! bytes come, and so are the files of a form; all other requests are carried out when they are complete. `login` finds the
+//! account of each request, `browser` logs browsers in, `change` has changes carried out, `making` makes several entries of one
+//! body, `file` and `directory` are jobs that answer in turns.
 
 pub(super) mod asked;
+mod browser;
 mod change;
 pub(super) mod dav;
 pub(super) mod directory;
+pub(super) mod entries;
 pub(super) mod file;
 mod login;
+mod making;
 mod own;
 pub(super) mod resumable;
+mod page_parts;
+pub(super) mod several;
 pub(super) mod stated;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,6 +31,7 @@ use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::accounts::ClientId;
 use crate::http::address::Address;
+use crate::http::cookie::SessionId;
 use crate::http::head::{Field, Framing, Head};
 use crate::http::host::is_own;
 use crate::http::method::{ALLOWED, Method};
@@ -35,6 +42,7 @@ use crate::services::Services;
 use asked::{Asked, Refused};
 use dav::failed::Failed;
 use directory::Directory;
+use several::Several;
 
 /// Bytes of a body that is of no use, and is thrown away so that the connection can go on.
 const MOST_SKIPPED: u64 = 64 * 1024;
@@ -46,10 +54,14 @@ pub(super) struct Http {
     client: ClientId,
     /// The token by which the connection has its login.
     token: Option<AccessToken>,
+    /// The session by whose cookie it has it.
+    session: Option<SessionId>,
     /// The last request was one of somebody who may ask.
     pub(super) has_come_in: bool,
     /// The request that is carried out once it is complete.
     asked: Option<Box<Asked<Address>>>,
+    /// The request that makes several entries, until it is answered.
+    several: Option<Box<Several>>,
     /// Bytes of the present body that were of no use, or are kept.
     skipped: u64,
     /// The present body, of a request that has one besides a file.
@@ -63,7 +75,9 @@ pub(super) struct Http {
 impl Http {
     /// Bytes of memory that it takes.
     pub(super) fn held_bytes(&self) -> usize {
-        self.asked.as_ref().map_or(0, |asked| asked.head.held_bytes()) + self.body.capacity()
+        self.asked.as_ref().map_or(0, |asked| asked.head.held_bytes())
+            + self.several.as_ref().map_or(0, |several| several.held_bytes())
+            + self.body.capacity()
     }
 }
 
@@ -101,7 +115,8 @@ impl Connection {
     /// The head of a request has come.
     pub(super) fn http_head(&mut self, id: RequestId, head: Box<Head>, turn: &mut Turn<'_>) {
         if let Some(http) = self.http() {
-            (http.skipped, http.asked, http.body) = (0, None, Vec::new());
+            (http.skipped, http.asked, http.several) = (0, None, None);
+            http.body = Vec::new();
         }
         self.sink = Sink::Nothing;
         turn.share.was_asked();
@@ -111,7 +126,15 @@ impl Connection {
             Ok(target) => target,
             Err(wrong) => return self.refuse_http(id, wrong.into()),
         };
-        self.http_log_in(Box::new(Asked { id, head, target }), turn);
+        let asked = match target {
+            Address::Entry(_) => Asked { id, head, target },
+            Address::Own(target) => {
+                let asked = self.open_to_all(Asked { id, head, target }, turn.services);
+                let Some(Asked { id, head, target }) = asked else { return };
+                Asked { id, head, target: Address::Own(target) }
+            }
+        };
+        self.http_log_in(Box::new(asked), turn);
     }
 
     /// The account of the request is known, if it needs one: does what comes before its body.
@@ -134,13 +157,17 @@ impl Connection {
         }
         let needs = asked.head.method.needs(asked.target.is_directory);
         if let Err(refusal) = self.may(needs) {
-            return self.refuse(asked.id, refusal.into());
+            return match self.is_for_drop_page(&asked) {
+                true => self.drop_page(&asked),
+                false => self.refuse(asked.id, refusal.into()),
+            };
         }
         if let Err(refused) = self.dav_allows(&asked, turn) {
             return self.refuse_http(asked.id, refused);
         }
         match asked.head.method {
             Method::Put => return self.http_put(asked, turn),
+            Method::Post if asked.target.is_directory => return self.http_form(*asked),
             Method::Post | Method::Patch => {
                 return self.refuse_http(asked.id, unserved().into());
             }
@@ -210,7 +237,8 @@ impl Connection {
     fn http_get(&mut self, asked: &Asked, turn: &mut Turn<'_>) -> Result<(), Refused> {
         let client = self.http().map(|http| http.client.clone()).unwrap_or_default();
         let directory = |connection: &mut Self, turn: &mut Turn<'_>| {
-            let begun = Directory::begin(client, asked, &turn.base.view)?;
+            let facts = connection.facts(asked)?;
+            let begun = Directory::begin(client, asked, &turn.base.view, facts)?;
             connection.job = Some(Job::Directory(Box::new(begun)));
             Ok(())
         };

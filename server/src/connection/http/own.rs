@@ -4,6 +4,7 @@ use super::asked::Asked;
 use crate::connection::Connection;
 use crate::connection::turn::Turn;
 use crate::http::address::Own;
+use crate::http::method::Method;
 use crate::http::target::reserved;
 
 impl Connection {
@@ -13,6 +14,9 @@ impl Connection {
             return self.resumable_enters(asked, turn);
         }
         let (first, rest) = asked.target.split();
+        if (first, rest, asked.head.method) == ("many", "", Method::Post) {
+            return self.http_rows(asked);
+        }
         tracing::debug!(peer = self.peer, first, rest, query = &*asked.target.query, "not served");
         self.refuse_http(asked.id, reserved().into());
     }

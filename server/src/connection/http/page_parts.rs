@@ -1,0 +1,46 @@
+//! The scripts of the page, which everybody may have: whoever logs in has no account yet.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::BASE64URL_NOPAD;
+use haul_protocol::RequestId;
+
+use crate::connection::Connection;
+use crate::http::head::{Field, Head};
+use crate::http::method::Method;
+use crate::http::response::{Length, Response};
+use crate::http::status::{Status, Wrong};
+
+/// Each part: its name, its bytes.
+const PARTS: [(&str, &str); 2] = [
+    ("page.js", include_str!("../../http/page/page.js")),
+    ("login.js", include_str!("../../http/page/login.js")),
+];
+
+impl Connection {
+    /// A part of the page.
+    pub(super) fn page_part(&mut self, id: RequestId, head: &Head, name: &str) {
+        let part = PARTS.iter().find(|(known, _)| *known == name);
+        let refused = match part {
+            None => Some(Wrong::new(Status::NOT_FOUND, "the page has no such part")),
+            Some(_) if !matches!(head.method, Method::Get | Method::Head) => {
+                Some(Wrong::new(Status::METHOD, "parts of the page are only read"))
+            }
+            Some(_) => None,
+        };
+        let Some(((_, text), None)) = part.zip(Some(refused)) else {
+            return self.refuse_http(id, refused.unwrap_or(Wrong::bad("no part")).into());
+        };
+        let etag =
+            format!("\"{}\"", BASE64URL_NOPAD.encode(digest(&SHA256, text.as_bytes()).as_ref()));
+        let Some(half) = self.half.http() else { return };
+        let known = head.field(Field::IfNoneMatch).unwrap_or_default();
+        if known.split(',').any(|known| known.trim().trim_start_matches("W/") == etag) {
+            return half
+                .begin(&Response::new(Status::NOT_MODIFIED).with("ETag", etag), Length::Absent);
+        }
+        let response = Response::new(Status::OK)
+            .with("Content-Type", "text/javascript; charset=utf-8")
+            .with("ETag", etag);
+        half.answer(&response, text.as_bytes());
+    }
+}

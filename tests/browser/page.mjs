@@ -1,0 +1,317 @@
+// Drives a real Chromium through the page of a running hauld.
+//
+// Usage: node page.mjs HOST PORT ROOT WORK SCREENSHOTS [SCENARIO...]
+// HOST is a name that leads to 127.0.0.1 in this browser only, so that the page is no secure context, as in most LANs.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { createRequire } from 'node:module';
+
+const [host, port, root, work, screenshots, ...wanted] = process.argv.slice(2);
+const require = createRequire(path.join(process.env.BROWSER_MODULES ?? process.cwd(), 'x.js'));
+const { chromium } = require('playwright-core');
+const base = `http://${host}:${port}`;
+const DEADLINE = 30_000;
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', `--host-resolver-rules=MAP ${host} 127.0.0.1`],
+});
+
+/// A page that fails the scenario if its console tells of an error, or if it asks another server for anything.
+async function open(address, options = {}, expected = []) {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 760 }, ...options });
+  context.setDefaultTimeout(DEADLINE);
+  const page = await context.newPage();
+  const faults = [];
+  const isExpected = text => expected.some(known => text.includes(known));
+  page.on('console', message => {
+    if (message.type() === 'error' && !isExpected(message.text())) faults.push(message.text());
+  });
+  page.on('pageerror', error => faults.push(String(error)));
+  page.on('request', request => {
+    if (!request.url().startsWith(base) && !request.url().startsWith('data:')) faults.push(`asks for ${request.url()}`);
+  });
+  const answer = await page.goto(address);
+  return { page, context, answer, async end() { assert.deepEqual(faults, []); await context.close(); } };
+}
+
+const shot = (page, name) => page.screenshot({ path: path.join(screenshots, `${name}.png`) });
+const at = (...names) => path.join(root, ...names);
+
+/// The files and directories of a tree, with their bytes.
+function tree(top) {
+  const all = {};
+  const walk = above => {
+    for (const entry of fs.readdirSync(path.join(top, above), { withFileTypes: true })) {
+      const name = path.join(above, entry.name);
+      if (entry.isDirectory()) { all[`${name}/`] = ''; walk(name); } else all[name] = fs.readFileSync(path.join(top, name)).toString('base64');
+    }
+  };
+  walk('.');
+  return all;
+}
+
+function folder(name, entries) {
+  const top = path.join(work, name);
+  fs.mkdirSync(top, { recursive: true });
+  for (const [file, bytes] of Object.entries(entries)) {
+    const target = path.join(top, file);
+    if (file.endsWith('/')) { fs.mkdirSync(target, { recursive: true }); continue; }
+    fs.mkdirSync(path.dirname(target), { recursive: true });
+    fs.writeFileSync(target, bytes);
+  }
+  return top;
+}
+
+async function dropOn(page, files) {
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files, dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop']) {
+    await session.send('Input.dispatchDragEvent', { type, x: 300, y: 250, data });
+    if (type === 'dragOver') await page.waitForFunction(() => document.body.classList.contains('over'));
+  }
+}
+
+const uploaded = (page, text) => page.locator('#what', { hasText: text }).waitFor();
+const bytesOf = (count, seed) => Buffer.from(Array.from({ length: count }, (_, i) => (i * 31 + seed * 17 + (i >> 8)) & 255));
+/// Has the network of a page take so many bytes a second; returns the switch of that network.
+const slow = async (page, bytesPerSecond) => {
+  const session = await page.context().newCDPSession(page);
+  await session.send('Network.enable');
+  const set = offline => session.send('Network.emulateNetworkConditions', { offline, latency: 5, downloadThroughput: -1, uploadThroughput: bytesPerSecond });
+  await set(false);
+  return set;
+};
+
+const scenarios = {
+  async folder_of_250_entries_arrives_byte_for_byte() {
+    const entries = { 'empty/': '', 'deep/empty too/': '', 'ünï <b>x': 'with markup in its name', 'deep/ünï <b>y/ä': 'x', 'zero': '' };
+    for (let i = 0; Object.keys(entries).length < 244; i += 1) entries[`part ${i % 7}/file ${i}.bin`] = bytesOf(i * 97, i);
+    const top = folder('drop me', entries);
+    const all = tree(top);
+    assert.ok(Object.keys(all).length >= 250, `${Object.keys(all).length}`);
+    const { page, end } = await open(`${base}/`);
+    assert.equal(await page.evaluate(() => isSecureContext), false);
+    await dropOn(page, [top]);
+    await uploaded(page, ' uploaded');
+    await page.locator('#list a', { hasText: 'drop me/' }).waitFor();
+    await shot(page, 'dropped');
+    assert.deepEqual(tree(at('drop me')), all);
+    const mtime = file => Math.floor(fs.statSync(file).mtimeMs / 1000);
+    assert.equal(mtime(at('drop me', 'zero')), mtime(path.join(top, 'zero')));
+    // Names are text, and all of it can be browsed and fetched.
+    await page.locator('#list a', { hasText: 'drop me/' }).click();
+    await page.locator('#list a', { hasText: 'ünï <b>x' }).waitFor();
+    assert.equal(await page.locator('#list b').count(), 0);
+    await shot(page, 'directory');
+    const answer = await page.request.get(`http://127.0.0.1:${port}/drop%20me/%C3%BCn%C3%AF%20%3Cb%3Ex`);
+    assert.equal(await answer.text(), 'with markup in its name');
+    // Dropped again, nothing is asked and nothing changes: all of it is there.
+    await page.goto(`${base}/`);
+    await dropOn(page, [top]);
+    await uploaded(page, ' uploaded');
+    assert.equal(await page.locator('#conflict[open]').count(), 0);
+    assert.deepEqual(tree(at('drop me')), all);
+    await end();
+  },
+
+  async progress_is_what_the_server_has_and_pause_stops_it() {
+    const { page, end } = await open(`${base}/`);
+    const entries = {};
+    for (let i = 0; i < 24; i += 1) entries[`picture ${String(i).padStart(2, '0')}.jpg`] = bytesOf(1 << 20, i);
+    const top = folder('slow', entries);
+    await slow(page, 4 << 20);
+    await dropOn(page, [top]);
+    const value = () => page.locator('#all').evaluate(all => all.value / all.max);
+    await page.waitForFunction(() => { const all = document.querySelector('#all'); return all.value / all.max > 0.2; });
+    await page.waitForFunction(() => /about .+ left/.test(document.querySelector('#left').textContent));
+    // No more counts than is there.
+    const there = () => fs.existsSync(at('slow')) ? fs.readdirSync(at('slow')).length : 0;
+    const told = await page.locator('#what').textContent();
+    assert.ok(Number(/Uploading (\d+)/.exec(told)[1]) <= there(), told);
+    await shot(page, 'progress');
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByText(/^Paused at/).waitFor();
+    const before = await value();
+    const count = there();
+    // Nothing comes while it is paused: a request of another page is answered meanwhile.
+    for (let i = 0; i < 5; i += 1) assert.equal((await page.request.get(`http://127.0.0.1:${port}/?json`)).status(), 200);
+    await page.waitForTimeout(600);
+    assert.ok(before < 0.95 && await value() === before, `${before}`);
+    assert.ok(there() - count <= 8, 'only requests that were on their way may still count');
+    await shot(page, 'paused');
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await uploaded(page, '24 files uploaded');
+    assert.deepEqual(tree(at('slow')), tree(top));
+    await end();
+  },
+
+  async lost_network_is_told_and_the_upload_goes_on() {
+    const { page, end } = await open(`${base}/`, {}, ['net::ERR_INTERNET_DISCONNECTED', 'net::ERR_FAILED']);
+    const entries = {};
+    for (let i = 0; i < 12; i += 1) entries[`lost ${i}`] = bytesOf(1 << 20, i + 50);
+    const top = folder('lost', entries);
+    const setOffline = await slow(page, 3 << 20);
+    await dropOn(page, [top]);
+    await page.waitForFunction(() => document.querySelector('#all').value > 2 << 20);
+    await setOffline(true);
+    await page.getByText('The connection is lost').first().waitFor();
+    await shot(page, 'lost');
+    await setOffline(false);
+    await uploaded(page, '12 files uploaded');
+    assert.deepEqual(tree(at('lost')), tree(top));
+    await end();
+  },
+
+  async conflict_is_asked_once_and_the_choice_holds() {
+    const first = folder('first/conflict', { a: 'old a', 'b.txt': 'old b', c: 'same' });
+    const { page, end } = await open(`${base}/`);
+    await dropOn(page, [first]);
+    await uploaded(page, '3 files uploaded');
+    const again = folder('second/conflict', { a: 'newer a', 'b.txt': 'newer b' });
+    for (const [choice, b] of [['Skip', 'old b'], ['Keep both', 'old b'], ['Replace', 'newer b']]) {
+      await dropOn(page, [again]);
+      const button = page.getByRole('dialog').getByRole('button', { name: choice });
+      await button.waitFor();
+      if (choice === 'Skip') await shot(page, 'conflict');
+      await button.focus();
+      await page.keyboard.press('Enter');
+      await uploaded(page, choice === 'Skip' ? '2 skipped' : '2 files uploaded');
+      assert.equal(fs.readFileSync(at('conflict', 'b.txt'), 'utf8'), b, choice);
+    }
+    assert.equal(fs.readFileSync(at('conflict', 'b (2).txt'), 'utf8'), 'newer b');
+    assert.deepEqual(fs.readdirSync(at('conflict')).sort(), ['a', 'a (2)', 'b (2).txt', 'b.txt', 'c']);
+    await end();
+  },
+
+  async large_file_arrives() {
+    // A server without resumable uploads says so.
+    const { page, end } = await open(`${base}/`, {}, ['404 (Not Found)']);
+    const bytes = bytesOf(20 << 20, 7);
+    const top = folder('large', { 'large.bin': bytes });
+    await page.locator('#files').setInputFiles(path.join(top, 'large.bin'));
+    await uploaded(page, '1 file uploaded');
+    assert.ok(fs.readFileSync(at('large.bin')).equals(bytes));
+    await end();
+  },
+
+  async keyboard_is_enough() {
+    fs.mkdirSync(at('keys', 'inside'), { recursive: true });
+    const { page, end } = await open(`${base}/keys/`);
+    const focused = () => page.evaluate(() => document.activeElement?.textContent || document.activeElement?.name);
+    const tabTo = async text => {
+      for (let i = 0; i < 20; i += 1) {
+        if ((await focused()) === text) return;
+        await page.keyboard.press('Tab');
+      }
+      assert.fail(`no Tab leads to ${text}`);
+    };
+    await tabTo('Choose files');
+    await shot(page, 'focus');
+    const chooser = page.waitForEvent('filechooser');
+    await page.keyboard.press('Enter');
+    const top = folder('keys', { 'by key.txt': 'typed' });
+    await (await chooser).setFiles(path.join(top, 'by key.txt'));
+    await uploaded(page, '1 file uploaded');
+    assert.equal(fs.readFileSync(at('keys', 'by key.txt'), 'utf8'), 'typed');
+    await tabTo('folder');
+    await page.keyboard.type('made by key');
+    await page.keyboard.press('Enter');
+    await page.locator('#list a', { hasText: 'made by key/' }).waitFor();
+    assert.ok(fs.statSync(at('keys', 'made by key')).isDirectory());
+    await tabTo('inside/');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/keys/inside/');
+    await end();
+  },
+
+  async reader_is_told_all() {
+    fs.mkdirSync(at('reader'), { recursive: true });
+    fs.writeFileSync(at('reader', 'notes.txt'), 'x');
+    const { page, end } = await open(`${base}/reader/`);
+    const snapshot = await page.locator('body').ariaSnapshot();
+    for (const part of ['navigation "Directory"', 'link "Home"', 'heading "reader" [level=1]', 'button "Choose files"',
+      'textbox "Name of the new folder"', 'link "notes.txt"', 'region "Upload"']) {
+      assert.ok(snapshot.includes(part), `${part} is not in\n${snapshot}`);
+    }
+    await page.locator('#files').setInputFiles({ name: 'read.txt', mimeType: 'text/plain', buffer: Buffer.from('1') });
+    await uploaded(page, '1 file uploaded');
+    const live = page.locator('[aria-live=polite]');
+    assert.equal(await live.textContent(), '1 file uploaded');
+    assert.ok((await page.locator('body').ariaSnapshot()).includes('progressbar "All files"'));
+    await end();
+  },
+
+  async dark_and_small_screens_fit() {
+    fs.mkdirSync(at('screens', 'a folder with quite a long name that has to wrap'), { recursive: true });
+    for (const name of ['holiday.jpg', 'x'.repeat(120) + '.txt', 'report 2026.pdf']) fs.writeFileSync(at('screens', name), 'x'.repeat(1500));
+    for (const [name, options] of [
+      ['light', {}],
+      ['dark', { colorScheme: 'dark' }],
+      ['phone', { viewport: { width: 390, height: 800 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 }],
+      ['phone dark', { viewport: { width: 390, height: 800 }, isMobile: true, colorScheme: 'dark', deviceScaleFactor: 2 }],
+    ]) {
+      const { page, end } = await open(`${base}/screens/`, options);
+      await page.locator('#list a').first().waitFor();
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= page.viewportSize().width, `${name}: ${width}`);
+      const [ink, paper] = await page.evaluate(() => ['color', 'backgroundColor'].map(of => Number(/\d+/.exec(getComputedStyle(document.body)[of])[0])));
+      assert.equal(ink > paper, name.includes('dark'), name);
+      const small = await page.locator('button:visible').evaluateAll(all => all.filter(one => one.getBoundingClientRect().height < 40).map(one => one.textContent));
+      assert.deepEqual(small, [], 'buttons that a finger misses');
+      await page.locator('#files').setInputFiles({ name: `${name}.txt`, mimeType: 'text/plain', buffer: Buffer.from(name) });
+      await uploaded(page, '1 file uploaded');
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= page.viewportSize().width);
+      await shot(page, name.replace(' ', '-'));
+      await end();
+    }
+  },
+
+  async forms_do_without_script() {
+    fs.mkdirSync(at('plain'), { recursive: true });
+    const { page, end } = await open(`${base}/plain/`, { javaScriptEnabled: false });
+    const top = folder('plain', { 'one.txt': 'one', 'ünï <b>x': 'two' });
+    const send = async replace => {
+      await page.locator('input[type=file]').setInputFiles([path.join(top, 'one.txt'), path.join(top, 'ünï <b>x')]);
+      if (replace) await page.getByLabel('Replace files').check();
+      await page.getByRole('button', { name: 'Upload', exact: true }).click();
+    };
+    await send(false);
+    await page.getByText('Stored: 2.').waitFor();
+    await shot(page, 'no-script');
+    assert.deepEqual(tree(at('plain')), tree(top));
+    await page.locator('input[name=folder]').fill('new folder');
+    await page.getByRole('button', { name: 'Create' }).click();
+    await page.locator('#list a', { hasText: 'new folder/' }).waitFor();
+    fs.writeFileSync(path.join(top, 'one.txt'), 'other');
+    await send(false);
+    await page.getByText('Not stored: 2.').waitFor();
+    await shot(page, 'no-script-refused');
+    assert.equal(fs.readFileSync(at('plain', 'one.txt'), 'utf8'), 'one');
+    await page.getByRole('link', { name: 'Back to the files' }).click();
+    await send(true);
+    await page.getByText('Stored: 2.').waitFor();
+    assert.equal(fs.readFileSync(at('plain', 'one.txt'), 'utf8'), 'other');
+    await end();
+  },
+};
+
+let failed = 0;
+for (const [name, run] of Object.entries(scenarios)) {
+  if (wanted.length && !wanted.includes(name)) continue;
+  const since = Date.now();
+  try {
+    await run();
+    console.log(`ok ${name} ${Date.now() - since} ms`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED ${name}: ${error.stack}`);
+    for (const context of browser.contexts()) {
+      for (const page of context.pages()) await shot(page, `failed-${name}`).catch(() => {});
+      await context.close();
+    }
+  }
+}
+await browser.close();
+process.exitCode = failed ? 1 : 0;
