@@ -199,6 +199,8 @@ const scenarios = {
   async keyboard_is_enough() {
     fs.mkdirSync(at('keys', 'inside'), { recursive: true });
     const { page, end } = await open(`${base}/keys/`);
+    // From the first listener on, the browser tells of choosers and opens none.
+    page.on('filechooser', () => {});
     const focused = () => page.evaluate(() => document.activeElement?.textContent || document.activeElement?.name);
     const tabTo = async text => {
       for (let i = 0; i < 20; i += 1) {
@@ -270,7 +272,7 @@ const scenarios = {
 
   async forms_do_without_script() {
     fs.mkdirSync(at('plain'), { recursive: true });
-    const { page, end } = await open(`${base}/plain/`, { javaScriptEnabled: false });
+    const { page, end } = await open(`${base}/plain/`, { javaScriptEnabled: false }, ['409 (Conflict)']);
     const top = folder('plain', { 'one.txt': 'one', 'ünï <b>x': 'two' });
     const send = async replace => {
       await page.locator('input[type=file]').setInputFiles([path.join(top, 'one.txt'), path.join(top, 'ünï <b>x')]);
@@ -296,6 +298,43 @@ const scenarios = {
     await end();
   },
 };
+
+const withAccounts = {
+  async link_logs_in_and_out() {
+    const token = name => fs.readFileSync(path.join(process.env.TOKENS, name), 'utf8').trim();
+    fs.mkdirSync(at('alice', 'some'));
+    const noLogin = ['401 (Unauthorized)', '403 (Forbidden)'];
+    // Without a login a browser shows the server's own page, and no dialog.
+    const { page, context, answer, end } = await open(`${base}/some/`, {}, noLogin);
+    assert.equal(answer.status(), 401);
+    await page.getByLabel('Access token').fill('haul_wrong');
+    await shot(page, 'login');
+    await page.keyboard.press('Enter');
+    await page.getByRole('alert').waitFor();
+    await page.getByLabel('Access token').fill(token('alice'));
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.waitForURL('**/some/');
+    const [cookie] = await context.cookies();
+    assert.ok(cookie.httpOnly && cookie.sameSite === 'Strict' && !cookie.value.includes(token('alice').slice(5)));
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.waitForURL('**/.haul/login');
+    // A link: its token goes into the form, and out of the address.
+    await page.goto('about:blank');
+    await page.goto(`${base}/.haul/login#${token('box')}`);
+    await page.getByText('Send files').waitFor();
+    assert.equal(page.url(), `${base}/`);
+    assert.equal(await page.locator('#list').count(), 0);
+    const top = folder('for the box', { 'letter.txt': 'dear', 'deep/empty/': '' });
+    await dropOn(page, [top]);
+    await uploaded(page, '2 files uploaded');
+    await shot(page, 'drop');
+    const places = fs.readdirSync(at('box'));
+    assert.equal(places.length, 1);
+    assert.deepEqual(tree(at('box', places[0], 'for the box')), tree(top));
+    await end();
+  },
+};
+if (process.env.TOKENS) Object.assign(scenarios, withAccounts);
 
 let failed = 0;
 for (const [name, run] of Object.entries(scenarios)) {
