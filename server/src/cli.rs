@@ -44,6 +44,10 @@ pub struct Arguments {
     #[arg(long, hide = true, requires = "stdio")]
     pub stdio_host: bool,
 
+    /// Open a port of this machine for that client.
+    #[arg(long, hide = true, requires = "stdio_host")]
+    pub stdio_direct: bool,
+
     /// File of settings, in TOML: each key is the name of an option here, without dashes in front, such as keep-free = "1GiB".
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

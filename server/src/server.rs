@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haul_protocol::ServerLimits;
 use haul_protocol::limits::MAX_BUNDLED;
@@ -28,9 +28,10 @@ use crate::net::listen::{Entrance, Listen, Listener, Peer};
 use crate::net::root_socket;
 use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
+use crate::services::invitation::Invitation;
 use crate::services::tuning::Tuning;
 use crate::services::{Services, Settings};
-use crate::store::Store;
+use crate::store::{OpenError, Store};
 use crate::streams::{self, Known, may_serve};
 use crate::uploads::MAX_OPEN;
 use crate::versions::leases::MAX_VERSIONS;
@@ -84,6 +85,12 @@ impl Watched {
 /// Time between two looks whether the committer is done.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Time that another server of the same root has to end, such as one that `hauld --stdio` has started.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Time between two attempts to open a root.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// Files that are open besides connections, staged files and uploads.
 const OTHER_FILES: u64 = 64;
 
@@ -102,6 +109,8 @@ pub struct Listening {
     metrics: Option<Listener>,
     /// The root, if it is open already.
     directory: Option<OwnedFd>,
+    /// The port that is open for one client.
+    direct: Option<(Listener, Invitation)>,
 }
 
 impl Listening {
@@ -120,7 +129,7 @@ impl Listening {
     /// # Errors
     /// If an address may not be served, or the root, a key, the accounts or a resource can't be had.
     pub fn open(self) -> Result<Ready, StartError> {
-        let Self { config, mut listeners, metrics, directory } = self;
+        let Self { config, mut listeners, metrics, directory, direct } = self;
         let keys = streams::keys(&config)?;
         let accounts = accounts(&config)?;
         let known = Known { has_accounts: accounts.are_there(), is_insecure: config.insecure };
@@ -134,7 +143,7 @@ impl Listening {
         let (path, keep_free) = (&config.root, config.keep_free);
         let store = match (directory, config.read_only) {
             (Some(root), false) => Store::open_at(root, path, umask, durable, keep_free)?,
-            (None, false) => Store::open(path, umask, durable, keep_free)?,
+            (None, false) => soon(|| Store::open(path, umask, durable, keep_free))?,
             (Some(root), true) => Store::open_read_only_at(root, path, umask)?,
             (None, true) => Store::open_read_only(path, umask)?,
         };
@@ -165,6 +174,8 @@ impl Listening {
             }
             listeners.extend(root_listener(&store, root_socket::JOIN));
         }
+        let (direct, invitation) = direct.unzip();
+        listeners.extend(direct);
         let Bounds { connections, door, places } = bounds;
         let may_change = !config.read_only;
         let whole = match config.guards_others {
@@ -177,6 +188,7 @@ impl Listening {
             accounts,
             audit,
             keys,
+            invitation,
             tuning,
             hosts: Hosts::new(&config.http_hosts),
             places,
@@ -311,12 +323,18 @@ impl Server {
         }
         let listeners = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
         let metrics = config.metrics.as_ref().map(Listen::bind).transpose()?;
-        Ok(Listening { config: config.clone(), listeners, metrics, directory: None })
+        Ok(Listening { config: config.clone(), listeners, metrics, directory: None, direct: None })
     }
 
-    /// The same for a root that is open already, whose path is for people, and without any address.
-    pub(crate) fn at(directory: OwnedFd, config: Config) -> Listening {
-        Listening { config, listeners: Vec::new(), metrics: None, directory: Some(directory) }
+    /// The same for a root that is open already, whose path is for people, and without any address, but for a port that is open
+    /// for one client.
+    pub(crate) fn at(
+        directory: OwnedFd,
+        config: Config,
+        direct: Option<(Listener, Invitation)>,
+    ) -> Listening {
+        let (listeners, directory) = (Vec::new(), Some(directory));
+        Listening { config, listeners, metrics: None, directory, direct }
     }
 
     /// The addresses that are listened on.
@@ -354,9 +372,19 @@ impl Server {
         self.sweeper.is_some() && self.runtime.services.store.trash.has_any()
     }
 
-    /// Number of connections.
-    pub(crate) fn connections(&self) -> usize {
-        self.runtime.connections()
+    /// Number of connections of other clients than the one for whom a port is open.
+    pub(crate) fn others(&self) -> usize {
+        self.runtime.others()
+    }
+
+    /// Takes nobody more in at that port.
+    pub(crate) fn close_direct(&self) {
+        self.runtime.close_direct();
+    }
+
+    /// Ends all connections that have come in there: the client is gone.
+    pub(crate) fn end_direct(&self) {
+        self.runtime.end_direct();
     }
 
     /// Waits until the server has been stopped and all its threads have ended.
@@ -443,6 +471,17 @@ impl Server {
     pub fn audit_reopener(&self) -> Option<impl Fn() + Send + 'static> {
         let audit = Arc::clone(self.runtime.services.audit.as_ref()?);
         Some(move || audit.reopen())
+    }
+}
+
+/// Opens a root, and waits shortly for another server of it that ends just now.
+fn soon(open: impl Fn() -> Result<Store, OpenError>) -> Result<Store, OpenError> {
+    let deadline = Instant::now() + ENDING;
+    loop {
+        match open() {
+            Err(OpenError::InUse { .. }) if Instant::now() < deadline => thread::sleep(AGAIN),
+            opened => return opened,
+        }
     }
 }
 

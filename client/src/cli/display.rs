@@ -274,11 +274,9 @@ impl Observer for Display {
     }
 
     fn note(&mut self, note: &Note) {
-        if matches!(note, Note::OverSsh { .. }) {
-            self.waits = false;
-            if !self.options.verbose {
-                return;
-            }
+        self.waits &= !matches!(note, Note::OverSsh { .. });
+        if note.is_for_the_curious() && !self.options.verbose {
+            return;
         }
         if self.view == View::Json {
             console::json(&Event::Note { text: note.to_string() });

@@ -65,7 +65,7 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
     let client = random()?.to_string();
     let is_reached = Cell::new(false);
     let (server, trust) = (&destination.server, &trust);
-    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING, direct: None };
     let listed = Asking::connect(route, &login, &NEEDS, &client, &mut poller)
         .map_err(Failure::from)
         .and_then(|asking| {
@@ -127,7 +127,7 @@ pub fn beginning(
     let client = random().map_err(|error| ConnectionError::Poller(io::Error::other(error)))?;
     let client = client.to_string();
     let server = &directory.server;
-    let route = Route { server, trust, timeout: TIMEOUT, over, prepare: NOTHING };
+    let route = Route { server, trust, timeout: TIMEOUT, over, prepare: NOTHING, direct: None };
     // Without a token the server answers nothing, and the next command says why.
     let login = access::login(directory).unwrap_or_else(|_| Login::without_token(directory));
     let mut asking = Asking::connect(route, &login, &NEEDS, &client, &mut poller)?;

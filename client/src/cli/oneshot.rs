@@ -47,7 +47,7 @@ pub(super) fn at(
     let trust = access::trust_of_requests(destination, security.insecure, signals)
         .map_err(|error| Ended::of(&error.into(), false))?;
     let (server, trust, timeout) = (&destination.server, &trust, tries.timeout);
-    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING, direct: None };
     let (mut patience, mut lost, mut is_reached) =
         (Patience::new(tries.retry_for, tries.retries), 0, false);
     let error = loop {

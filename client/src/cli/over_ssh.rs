@@ -1,6 +1,6 @@
 //! Options for destinations that ssh leads to: the programs that are run for them.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::usage::Usage;
 use crate::get::source::Source;
@@ -21,6 +21,29 @@ pub(crate) struct SshOptions {
     /// Name or path of hauld at a DEST such as `box:path` [default: hauld].
     #[arg(long, value_name = "PATH", value_parser = hauld)]
     pub hauld: Option<String>,
+
+    /// Connections past ssh to a DEST such as `box:path`: with "auto", hauld opens a port there for this run, and bytes go over
+    /// several connections with TLS if the port is reached, and otherwise over ssh; with "no", everything goes over ssh
+    /// [default: auto] [env: HAUL_SSH_DIRECT].
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub ssh_direct: Option<When>,
+}
+
+/// When connections go past ssh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// If the port there is reached.
+    Auto,
+    /// Never.
+    No,
+}
+
+/// The variable that has the word of `--ssh-direct` if the option is not given.
+const DIRECT: &str = "HAUL_SSH_DIRECT";
+
+/// The text of a variable that says something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
 
 /// A name of hauld that ssh takes for no option.
@@ -35,10 +58,9 @@ impl SshOptions {
     /// # Errors
     /// If the words make no command.
     pub(super) fn runs(&self) -> Result<Runs, Usage> {
-        let variable = std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty());
         let (name, command) = match &self.ssh {
             Some(command) => ("--ssh", Some(command.clone())),
-            None => (VARIABLE, variable),
+            None => (VARIABLE, variable(VARIABLE)),
         };
         let mut runs = Runs::default();
         if let Some(command) = command {
@@ -53,7 +75,14 @@ impl SshOptions {
             let wrong = || Usage(format!("--hauld {hauld}: not the name or path of a program"));
             runs = runs.hauld(hauld).ok_or_else(wrong)?;
         }
-        Ok(runs)
+        let when = match self.ssh_direct {
+            Some(when) => when,
+            None => variable(DIRECT).map_or(Ok(When::Auto), |text| {
+                When::from_str(&text, false)
+                    .map_err(|_| Usage(format!("{DIRECT}: `{text}` is neither auto nor no")))
+            })?,
+        };
+        Ok(runs.direct(when == When::Auto))
     }
 
     /// The same destination with these programs, if ssh leads there.

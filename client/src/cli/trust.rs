@@ -195,7 +195,8 @@ fn look(words: &TrustCommand, server: &Server, signals: &Signals) -> Result<Look
     let (timeout, trust) = (words.timeout.unwrap_or(TIMEOUT), Trust::pins([]));
     signals.begin();
     let over = || signals.is_set();
-    let route = Route { server, trust: &trust, timeout, over: &over, prepare: NOTHING };
+    let route =
+        Route { server, trust: &trust, timeout, over: &over, prepare: NOTHING, direct: None };
     let look = route.look(&mut poller);
     signals.end();
     look

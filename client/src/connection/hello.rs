@@ -42,7 +42,10 @@ impl Who<'_> {
             // A server that does not know it would take the names for others.
             must: self.publish.iter().map(|_| String::from("publish")).collect(),
             publish: self.publish.clone(),
-            token: self.login.token().filter(|_| transport.may_carry_token()).cloned(),
+            token: match transport.invitation() {
+                Some(token) => Some(token.clone()),
+                None => self.login.token().filter(|_| transport.may_carry_token()).cloned(),
+            },
         }
     }
 
@@ -51,6 +54,8 @@ impl Who<'_> {
     pub(super) fn refused(&self, error: ConnectionError, transport: &Transport) -> ConnectionError {
         let is_sent = transport.may_carry_token() && self.login.token().is_some();
         match (error, &self.publish) {
+            // No account is at stake, but the way.
+            (error, _) if transport.invitation().is_some() => error,
             // The server names no right, and `hello` needs this one alone.
             (ConnectionError::Ended(refusal), Some(_)) if refusal.code == Code::Forbidden => {
                 self.login.lacking(None, (Right::Publish, "publish"))

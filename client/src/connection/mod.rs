@@ -158,6 +158,7 @@ impl<'a> Connection<'a> {
             timeout: run.settings.timeout,
             over: &|| run.is_over(),
             prepare: &|socket| run.choose_congestion(socket),
+            direct: run.direct.as_ref(),
         };
         let (mut wire, hello) = reach::reach(route, &who, poller, run.limit.as_ref())?;
         if run.committed.remove_source && hello.durability != Durability::Group {
@@ -167,7 +168,7 @@ impl<'a> Connection<'a> {
             return Err(ConnectionError::VersionGone);
         }
         run.reached.announce(&hello.durability.to_string());
-        run.progress.reached_by(wire.transport());
+        run.progress.reached_by(wire.transport(), run.direct.as_ref());
         match &hello.account {
             Some(account) => dry_run::foresee(run, account),
             None => run.reached.is_without_account(run.login, run.progress),
@@ -209,6 +210,13 @@ impl<'a> Connection<'a> {
         self.wire.unanswered() == 0
     }
 
+    /// It is over: if it was the last one that went past ssh, the one over ssh works again.
+    pub(crate) fn leaves_the_way(&self) {
+        if self.run.direct.as_ref().is_some_and(|direct| direct.left(self.slot)) {
+            self.run.work.wake_all();
+        }
+    }
+
     /// Tells the algorithm of its line and the line's facts, if they are of interest.
     pub fn tell_line(&self) {
         let line = self.wire.line(self.run.congestion.is_some());
@@ -223,6 +231,9 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// If the connection breaks, or the run is stopped.
     pub fn work(&mut self, add: &dyn Fn(usize)) -> Result<(), ConnectionError> {
+        if let Some(direct) = &self.run.direct {
+            direct.followers(self.slot).for_each(add);
+        }
         loop {
             if self.run.work.is_stopped() {
                 return Err(ConnectionError::Stopped);
@@ -322,7 +333,9 @@ impl<'a> Connection<'a> {
 
     fn next(&mut self) -> Option<Task> {
         let has_items = !self.batch.is_empty() || self.gathered.is_unfinished();
-        if !has_items || self.run.work.has_urgent() {
+        if self.run.rests(self.slot) {
+            self.run.work.rest(self.number);
+        } else if !has_items || self.run.work.has_urgent() {
             match self.run.work.take(self.number, has_items) {
                 Some(Taken::Task(task)) => return Some(task),
                 Some(Taken::Batch(batch)) => self.batch = batch.into(),

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitStatus;
 
-use haul_protocol::Shown;
+use haul_protocol::{AccessToken, Pin, Shown};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -21,6 +22,16 @@ pub(crate) struct Remote {
     pub(crate) root: String,
     /// It has joined a server that serves the root already.
     pub(crate) joined: bool,
+    /// The other way that it offers.
+    pub(crate) direct: Option<Offer>,
+}
+
+/// The way past ssh that a remote hauld offers. The token is overwritten when this is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) address: SocketAddr,
+    pub(crate) pin: Pin,
+    pub(crate) token: AccessToken,
 }
 
 /// The failure that a hauld tells instead of beginning.
@@ -106,7 +117,7 @@ pub enum SshError {
         noise: Noise,
     },
     /// hauld says why it does not begin.
-    #[error("{}", denied(.host, .root, .denial))]
+    #[error("{}{}", denied(.host, .root, .denial), foreseen(*.is_foreseen, .denial))]
     Denied {
         /// The user and the host.
         host: String,
@@ -114,6 +125,8 @@ pub enum SshError {
         root: String,
         /// The reason.
         denial: Denial,
+        /// It was asked for by a dry run.
+        is_foreseen: bool,
     },
     /// The connection is lost.
     #[error("the connection to {host} broke{}", end(.status))]
@@ -206,6 +219,14 @@ fn end(status: &Option<ExitStatus>) -> String {
         Some(255) => String::from(": ssh has lost it"),
         Some(code) => format!(": it has ended with exit code {code}"),
         None => String::new(),
+    }
+}
+
+/// The rest of a dry run to a directory that is missing.
+fn foreseen(is_foreseen: bool, denial: &Denial) -> &'static str {
+    match is_foreseen && denial.code == "not_found" {
+        true => "; without --dry-run, haul makes it and sends everything",
+        false => "",
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Connection<'a> {
     pub(super) run: &'a Run<'a>,
     /// Its number in the queue.
     number: usize,
+    /// Its number at the server.
+    slot: usize,
     pub(super) wire: Wire<'a, Pending>,
     /// The part of a large file whose bytes come at the moment.
     pub(super) coming: Option<Coming>,
@@ -83,25 +85,36 @@ impl<'a> Connection<'a> {
             timeout: run.wishes.settings.timeout,
             over: &|| run.is_over(),
             prepare: NOTHING,
+            direct: run.direct.as_ref(),
         };
         let (wire, hello) = reach(route, &who, poller, None)?;
         if !hello.features.iter().any(|feature| feature == FEATURE) {
             return Err(ConnectionError::GivesNothingBack);
         }
-        run.progress.reached_by(wire.transport());
+        run.progress.reached_by(wire.transport(), run.direct.as_ref());
         if hello.account.is_none() {
             run.reached.is_without_account(run.login, run.progress);
         }
         let (group, unread) = (Group::new(), Vec::new());
         let (coming, staged) = (None, None);
-        Ok(Self { run, number, wire, coming, asked: 0, lists: 0, group, staged, unread })
+        Ok(Self { run, number, slot, wire, coming, asked: 0, lists: 0, group, staged, unread })
     }
 
-    /// Works until there is nothing left to do.
+    /// It is over: if it was the last one that went past ssh, the one over ssh works again.
+    pub(super) fn leaves_the_way(&self) {
+        if self.run.direct.as_ref().is_some_and(|direct| direct.left(self.slot)) {
+            self.run.queue.wake_all();
+        }
+    }
+
+    /// Works until there is nothing left to do. `add` begins connections in more slots of the run.
     ///
     /// # Errors
     /// If the connection breaks, or the run is stopped.
-    pub(super) fn work(&mut self) -> Result<(), ConnectionError> {
+    pub(super) fn work(&mut self, add: &dyn Fn(usize)) -> Result<(), ConnectionError> {
+        if let Some(direct) = &self.run.direct {
+            direct.followers(self.slot).for_each(add);
+        }
         let mut input = Input::new();
         loop {
             if self.run.is_stopped() {
@@ -109,7 +122,12 @@ impl<'a> Connection<'a> {
             }
             let mut waits = false;
             while self.has_room() {
-                let Some(task) = self.run.queue.take(self.number, self.may_list()) else {
+                let rests = self.run.direct.as_ref().is_some_and(|direct| direct.rests(self.slot));
+                let task = match rests {
+                    true => self.run.queue.rest(self.number),
+                    false => self.run.queue.take(self.number, self.may_list()),
+                };
+                let Some(task) = task else {
                     waits = true;
                     break;
                 };

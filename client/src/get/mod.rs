@@ -45,12 +45,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::credentials::Login;
 use crate::error::ConnectionError;
+use crate::net::ssh::Direct;
 use crate::report::events::Event;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
 use crate::source::file_list::Names;
 use crate::transfer::error::TransferError;
-use crate::transfer::guards::{client, connections};
+use crate::transfer::guards::{self, client, connections};
 use crate::transfer::outcome::Report;
 use crate::transfer::pool;
 use crate::trust::Trust;
@@ -136,6 +137,12 @@ impl Get {
             // A second one would be a second login.
             false => 1,
         };
+        let may_be_direct = !self.wishes.dry_run && self.login.server().may_be_direct();
+        let direct = may_be_direct.then(|| {
+            let wanted = self.wishes.settings.connections;
+            Direct::new(wanted.unwrap_or_else(guards::connections))
+        });
+        let most = connections + direct.as_ref().map_or(0, Direct::most);
         let queue = Arc::new(Queue::default());
         self.interrupt.attach(&queue);
         let run = Run {
@@ -151,6 +158,7 @@ impl Get {
             place: Arc::new(run::Place::new(self.target.clone())),
             reached: Reached::new(connections),
             connections,
+            direct,
             leads: leads::Leads::default(),
             listed: Mutex::default(),
             hasher: std::hash::RandomState::new(),

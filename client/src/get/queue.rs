@@ -236,6 +236,19 @@ impl Queue {
         task
     }
 
+    /// Connection `number` leaves work to others, and is woken with them.
+    pub(super) fn rest(&self, number: usize) -> Option<Task> {
+        if let Some((_, sleeps)) = self.state().wakers.get_mut(number) {
+            *sleeps = true;
+        }
+        None
+    }
+
+    /// Wakes all connections that sleep.
+    pub(super) fn wake_all(&self) {
+        self.state().wake();
+    }
+
     /// Time until a task is due, if one waits for its time.
     pub(super) fn due_in(&self) -> Option<Duration> {
         let due = self.state().delayed.iter().map(|(due, _)| *due).min()?;

@@ -20,6 +20,7 @@ use super::wishes::Wishes;
 use crate::credentials::Login;
 use crate::error::FileError;
 use crate::net::rate_limit::Limit;
+use crate::net::ssh::Direct;
 use crate::report::progress::Progress;
 use crate::target::{Directory, Parts};
 use crate::trust::Trust;
@@ -47,6 +48,8 @@ pub(super) struct Run<'a> {
     pub(super) reached: Reached,
     /// Connections that it begins with.
     pub(super) connections: usize,
+    /// The direct way, if the run is over ssh and may go past it.
+    pub(super) direct: Option<Direct>,
     /// Symlinks that lead out of the target.
     pub(super) leads: Leads,
     /// Directories that the server has listed to their end, if entries here are to be removed that it lacks.

@@ -64,8 +64,8 @@ impl Connecting for Run<'_> {
 impl Connected for Connection<'_> {
     type Unfenced = ();
 
-    fn work(&mut self, _: &dyn Fn(usize)) -> Result<(), ConnectionError> {
-        self.work()
+    fn work(&mut self, add: &dyn Fn(usize)) -> Result<(), ConnectionError> {
+        self.work(add)
     }
 
     fn has_progress(&self) -> bool {
@@ -77,6 +77,7 @@ impl Connected for Connection<'_> {
     }
 
     fn leave(self, error: Option<&ConnectionError>) -> Left<()> {
+        self.leaves_the_way();
         Left { unfenced: (), culprit_gone: Self::leave(self, error) }
     }
 }

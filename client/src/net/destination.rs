@@ -82,6 +82,12 @@ pub enum Server {
 }
 
 impl Server {
+    /// Whether a run may have connections that go past ssh.
+    #[must_use]
+    pub(crate) fn may_be_direct(&self) -> bool {
+        matches!(self, Self::Ssh(ssh) if ssh.runs.is_direct())
+    }
+
     /// Whether a lost connection is made again by itself. ssh could ask for a password once more.
     #[must_use]
     pub(crate) fn reconnects(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Notes: facts that a user may want to know of a run, though nothing has failed.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,13 @@ pub enum Note {
         /// It has joined a server that serves the root already.
         joined: bool,
     },
+    /// Connections go past ssh.
+    Direct {
+        /// The address there.
+        address: SocketAddr,
+    },
+    /// A connection could not go past ssh, or does so no longer.
+    NotDirect(String),
     /// The line of a connection that has ended. Only if names are wanted.
     Line {
         /// The number of the connection, from 1.
@@ -83,6 +91,14 @@ pub enum Note {
     Foreseen(String),
     /// The directory of this name gets no new version, because an entry or a request has failed.
     NotPublished(Name),
+}
+
+impl Note {
+    /// Whether only a user who wants to know how it works is told.
+    #[must_use]
+    pub fn is_for_the_curious(&self) -> bool {
+        matches!(self, Self::OverSsh { .. } | Self::Direct { .. } | Self::NotDirect(_))
+    }
 }
 
 impl fmt::Display for Note {
@@ -118,6 +134,10 @@ impl fmt::Display for Note {
                 let (version, root) = (Shown(version), Shown(root));
                 write!(f, "`{}`: hauld {version}, root {root}{how}", Shown(command))
             }
+            Self::Direct { address } => {
+                write!(f, "with TLS directly to {address}, and ssh only keeps watch")
+            }
+            Self::NotDirect(why) => write!(f, "over ssh, because there is no direct way: {why}"),
             Self::Line { connection, algorithm, round_trip, retransmits } => write!(
                 f,
                 "connection {connection}: {algorithm}, round trip {:.1} ms, {retransmits} retransmits",

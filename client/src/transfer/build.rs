@@ -76,7 +76,7 @@ impl Builder {
     fn choose_root(&mut self, task: &Task) {
         let access = match task {
             Task::Verify { .. } => Access::Reads,
-            _ if self.common.dry_run => Access::Reads,
+            _ if self.common.dry_run => Access::Foresees,
             _ => Access::Makes,
         };
         match task {

@@ -279,7 +279,12 @@ impl<R: Connecting> Slot<'_, R> {
         let attempts = self.patience.attempts();
         let is_worth_a_word = !self.was_added() || self.was_greeted;
         self.run.put_back(self.place.number, self.unfenced);
-        if !self.shared.reached.is_last() {
+        // The others went past ssh, and end with it.
+        if !self.shared.reconnects && self.place.slot > 0 {
+            self.shared.progress.note(Note::NotDirect(error.to_string()));
+            return Ok(());
+        }
+        if self.shared.reconnects && !self.shared.reached.is_last() {
             if is_worth_a_word {
                 self.shared.progress.note(Note::ConnectionGivenUp(error.to_string()));
             }

@@ -79,6 +79,7 @@ impl Connected for Connection<'_> {
 
     fn leave(mut self, error: Option<&ConnectionError>) -> Left<Vec<Item>> {
         self.tell_line();
+        self.leaves_the_way();
         // After any other error the run ends.
         let Some(error) = error.filter(|error| error.is_lost()) else { return Left::default() };
         let left = Self::leave(&mut self, error);

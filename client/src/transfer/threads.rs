@@ -5,12 +5,13 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::guards::{EndOnDrop, client, connections};
+use super::guards::{self, EndOnDrop, client, connections};
 use super::identity::identity;
 use super::{Transfer, pool, walk};
 use crate::connection::classic;
 use crate::error::ConnectionError;
 use crate::net::destination::Server;
+use crate::net::ssh::Direct;
 use crate::plan::given::Given;
 use crate::plan::namesakes::Namesakes;
 use crate::report::events::Event;
@@ -58,6 +59,9 @@ impl Transfer {
             None if self.is_one_small_file() => 1,
             None => connections(),
         };
+        let may_be_direct = !self.policy.dry_run && self.login.server().may_be_direct();
+        let direct = may_be_direct
+            .then(|| Direct::new(self.settings.connections.unwrap_or_else(guards::connections)));
         let work = Arc::new(Work::new(connections));
         self.interrupt.attach(&work);
         let course = Course::default();
@@ -79,6 +83,7 @@ impl Transfer {
             congestion: self.congestion.clone(),
             more: self.may_add().then(|| Mutex::new(More::new(connections))),
             connections,
+            direct,
             reached: Reached::new(connections),
         };
         let walk = || {

@@ -4,6 +4,7 @@
 //! In this order: pins of the host, and nothing else if there are any; public authorities; the user, who is asked once.
 
 mod crypto;
+mod direct;
 pub mod directory;
 mod handshake;
 pub mod host;

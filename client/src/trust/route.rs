@@ -11,6 +11,7 @@ use crate::error::trust::TrustError;
 use crate::net::connect::connect;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
+use crate::net::ssh::Direct;
 use crate::net::ssh::connect::{self as by_ssh, Line};
 use crate::net::transport::{Secrecy, Socket, Transport};
 
@@ -27,6 +28,8 @@ pub struct Route<'a> {
     pub over: &'a dyn Fn() -> bool,
     /// Prepares each socket that is connected.
     pub prepare: &'a dyn Fn(&Socket),
+    /// The direct way of a run over ssh, if it may go past ssh.
+    pub direct: Option<&'a Direct>,
 }
 
 impl fmt::Debug for Route<'_> {
@@ -44,10 +47,19 @@ impl Route<'_> {
     /// # Errors
     /// If the server can't be reached or is not trusted, or nobody wants the connection any more.
     pub fn connect(&self, poller: &mut Poller) -> Result<Transport, ConnectionError> {
-        let Self { server, trust, timeout, over, prepare } = *self;
+        let Self { server, trust, timeout, over, prepare, direct } = *self;
+        if let Some(offer) = direct.and_then(Direct::offer) {
+            return self.directly(offer, poller);
+        }
         // ssh knows whom it trusts, and asks its user itself.
         if let Server::Ssh(place) = server {
-            let (socket, session) = by_ssh::connect(place, &Line::of(place), poller, over)?;
+            let asks = direct.is_some();
+            let (socket, mut session) =
+                by_ssh::connect(place, &Line::of(place), asks, poller, over)?;
+            let offer = session.remote.as_mut().and_then(|remote| remote.direct.take());
+            if let Some((direct, offer)) = direct.zip(offer) {
+                direct.offered(offer);
+            }
             return Ok(Transport::over_ssh(socket, session));
         }
         loop {

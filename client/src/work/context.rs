@@ -13,6 +13,7 @@ use crate::credentials::Login;
 use crate::net::congestion;
 use crate::net::line::Interval;
 use crate::net::rate_limit::Limit;
+use crate::net::ssh::Direct;
 use crate::net::transport::Socket;
 use crate::plan::namesakes::Namesakes;
 use crate::plan::policy::Policy;
@@ -59,6 +60,8 @@ pub struct Run<'a> {
     pub more: Option<Mutex<More>>,
     /// Connections that the run began with.
     pub connections: usize,
+    /// The direct way, if the run is over ssh and may go past it.
+    pub direct: Option<Direct>,
     /// The fate of its connections.
     pub reached: Reached,
 }
@@ -68,6 +71,12 @@ impl Run<'_> {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.work.is_stopped() || self.work.is_finished()
+    }
+
+    /// Whether a slot leaves new work to others.
+    #[must_use]
+    pub fn rests(&self, slot: usize) -> bool {
+        self.direct.as_ref().is_some_and(|direct| direct.rests(slot))
     }
 
     /// A period of the line of a slot is over; returns the slots that the run has more from now on.

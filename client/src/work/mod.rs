@@ -192,6 +192,7 @@ impl Work {
     /// nothing now; a connection without items is woken when there is.
     pub fn take(&self, number: usize, has_items: bool) -> Option<Taken> {
         let mut state = self.state();
+        state.resting.take_if(|resting| *resting == number);
         let task = state.take_urgent().or_else(|| state.take_part(number, false));
         let taken = match task {
             Some(task) => Some(Taken::Task(task)),
@@ -212,6 +213,16 @@ impl Work {
         }
         self.hint(&state);
         taken
+    }
+
+    /// Connection `number` leaves work to others. It is woken when the run is over, or with all others.
+    pub fn rest(&self, number: usize) {
+        self.state().resting = Some(number);
+    }
+
+    /// Wakes all connections that have nothing to do.
+    pub fn wake_all(&self) {
+        self.state().wake(true);
     }
 
     /// A part to hash, for when nothing can be sent: what that gives is needed only in the end.

@@ -33,14 +33,21 @@ pub(super) struct State {
     pub(super) closed: bool,
     /// For each connection, how to wake it, and whether it has nothing to do.
     pub(super) wakers: Vec<(Arc<Waker>, bool)>,
+    /// The connection that leaves work to others.
+    pub(super) resting: Option<usize>,
     pub(super) error: Option<ConnectionError>,
 }
 
 impl State {
     /// Wakes one connection that has nothing to do, or all of them.
     pub(super) fn wake(&mut self, all: bool) {
-        for (waker, idle) in &mut self.wakers {
-            if *idle || self.closed {
+        for (number, (waker, idle)) in self.wakers.iter_mut().enumerate() {
+            let is_resting = self.resting == Some(number);
+            // It would leave the work to others, who would not know of it.
+            if is_resting && !all {
+                continue;
+            }
+            if *idle || is_resting || self.closed {
                 *idle = false;
                 // A poller that is gone belongs to a connection that needs no waking.
                 let _ = waker.wake();

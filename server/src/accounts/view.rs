@@ -37,6 +37,12 @@ impl View {
         Self { root: None, guards_others: true }
     }
 
+    /// The same client's view in a draft, whose own root it is. A directory `.haul` in the draft would be there in the next
+    /// version, where it may be that of another server.
+    pub(crate) fn in_draft(&self) -> Self {
+        Self { root: None, guards_others: self.guards_others }
+    }
+
     /// The client's root in the store; `None`: the store's.
     pub(crate) fn root(&self) -> Option<&Name> {
         self.root.as_deref()

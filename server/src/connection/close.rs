@@ -108,7 +108,10 @@ impl Connection {
         if let Err(error) = self.half.input_ended()
             && self.may_tell(services)
         {
-            tracing::warn!(peer = self.peer, %error, "connection ended too early");
+            match self.is_own {
+                true => tracing::info!(peer = self.peer, %error, "connection ended too early"),
+                false => tracing::warn!(peer = self.peer, %error, "connection ended too early"),
+            }
         }
         self.sink = Sink::Nothing;
         Step::Again

@@ -18,6 +18,9 @@ impl Connection {
     /// root. `false`: the connection ends.
     pub(super) fn log_in(&mut self, hello: &mut Hello, turn: &mut Turn<'_>) -> bool {
         let services = turn.services;
+        if self.is_uninvited {
+            return self.show_invitation(hello, services);
+        }
         // Without accounts a token has no meaning.
         if !self.needs_account(services) {
             return true;
@@ -165,7 +168,23 @@ impl Connection {
 
     /// Whether the peer may do nothing without an account.
     pub(super) fn needs_account(&self, services: &Services) -> bool {
-        services.accounts.are_needed() && !self.is_owner
+        self.is_uninvited || services.accounts.are_needed() && !self.is_owner
+    }
+
+    /// Looks at the token of a peer that needs an invitation. `false`: the connection ends.
+    fn show_invitation(&mut self, hello: &mut Hello, services: &Services) -> bool {
+        let token = hello.token.take();
+        let invited = token.zip(services.invitation.as_ref());
+        if !invited.is_some_and(|(token, invitation)| invitation.is_shown(&token)) {
+            if self.may_tell(services) {
+                tracing::info!(peer = self.peer, "came without the invitation of this run");
+            }
+            self.end(unknown_token());
+            return false;
+        }
+        // It is the client at standard input, who could change the root itself.
+        (self.is_uninvited, self.is_owner) = (false, true);
+        true
     }
 
     /// The refusal of a connection that has no account any more, and needs one.

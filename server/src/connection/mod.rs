@@ -48,7 +48,7 @@ use crate::accounts::{ClientId, Login, Origin, Scope, View};
 use crate::audit::Event;
 use crate::commit::notify::{ConnectionId, Notify};
 use crate::net::buffer;
-use crate::net::listen::Peer;
+use crate::net::listen::{Entrance, Peer};
 use crate::net::transport::{Accepts, Transport};
 use crate::services::Services;
 use crate::services::budget::Meter;
@@ -91,6 +91,10 @@ pub(crate) struct Connection {
     user: Option<u32>,
     /// Whether the peer needs no account, because it comes through the root itself.
     is_owner: bool,
+    /// Whether the peer still has to show the invitation of the one client that may come in where it has come in.
+    is_uninvited: bool,
+    /// Whether the peer is the client of this process, which tells its user itself how it ends.
+    is_own: bool,
     /// Whether anything may be changed here.
     may_change: bool,
     /// The protocol's half of it, without I/O.
@@ -200,6 +204,8 @@ impl Connection {
             origin: Origin::from(peer.at),
             user: peer.user,
             is_owner: peer.entrance.is_of_owner(),
+            is_uninvited: peer.entrance == Entrance::Direct,
+            is_own: matches!(peer.entrance, Entrance::Direct | Entrance::Input),
             may_change: services.may_change,
             view: services.whole.clone(),
             sink: Sink::Nothing,
@@ -250,7 +256,7 @@ impl Connection {
         if let Dialect::Haul(haul) = &self.dialect
             && let Some(version) = &haul.version
         {
-            turn.base = Base::of_version(version, &haul.fence);
+            turn.base = Base::of_version(version, &haul.fence, self.view.in_draft());
         } else {
             turn.base.view = self.view.clone();
         }

@@ -129,6 +129,9 @@ impl Connection {
     /// The moment by which the peer must have sent or read bytes.
     pub(super) fn peer_deadline(&self, services: &Services, interest: Interest) -> Deadline {
         let timeouts = services.tuning().timeouts;
+        if self.is_uninvited {
+            return Deadline::after(self.accepted, timeouts.header, Owes::Bytes);
+        }
         let works = self.job.is_some() || !self.rest.is_empty() || self.held_up;
         // While the account could send nothing more, the peer was not late.
         let moment = |since: Time| since.as_millis().max(self.freed);

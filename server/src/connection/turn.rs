@@ -120,10 +120,10 @@ impl Base {
     }
 
     /// Of a connection that is about a directory: its draft.
-    pub(super) fn of_version(version: &Arc<Version>, fence: &Arc<Fence>) -> Self {
+    pub(super) fn of_version(version: &Arc<Version>, fence: &Arc<Fence>, view: View) -> Self {
         Self {
             parents: version.parents(),
-            view: View::default(),
+            view,
             present: version.present(),
             version: Some((Arc::clone(version), Arc::clone(fence))),
         }

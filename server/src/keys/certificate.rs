@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
+use zeroize::Zeroize;
 
 use super::{KeyError, LEAST_RSA};
 
@@ -55,7 +56,7 @@ impl Certified {
     /// `chain_file` and `key_file` are for messages.
     pub(super) fn new(
         chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
+        mut key: PrivateKeyDer<'static>,
         chain_file: &Path,
         key_file: &Path,
     ) -> Result<Self, KeyError> {
@@ -74,7 +75,9 @@ impl Certified {
         {
             return Err(KeyError::Weak(chain_file.to_owned(), rsa.key_size()));
         }
-        let key = any_supported_type(&key).map_err(|error| content(key_file, error))?;
+        let taken = any_supported_type(&key);
+        key.zeroize();
+        let key = taken.map_err(|error| content(key_file, error))?;
         let key = CertifiedKey::new(chain, key);
         match key.keys_match() {
             Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {

@@ -2,6 +2,7 @@
 
 mod certificate;
 pub(crate) mod directory;
+pub(crate) mod passing;
 mod resolver;
 
 use std::io;

@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::net::SocketFlags;
+use rustix::net::{Shutdown, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
@@ -195,12 +196,14 @@ pub(crate) enum Entrance {
     Root,
     /// The standard input of this process.
     Input,
+    /// The port that is open for the client at the standard input, who alone has the invitation that is shown there.
+    Direct,
 }
 
 impl Entrance {
     /// Whether a peer could change everything below the root without the server, so that it needs no account.
     pub(crate) fn is_of_owner(self) -> bool {
-        self != Self::Address
+        matches!(self, Self::Root | Self::Input)
     }
 }
 
@@ -213,16 +216,40 @@ pub(crate) struct Listener {
     /// The streams that it takes.
     pub(crate) accepts: Accepts,
     pub(crate) entrance: Entrance,
+    is_closed: AtomicBool,
 }
 
 impl Listener {
     fn new(socket: OwnedFd, address: Listen) -> Self {
-        Self { socket, address, accepts: Accepts::PLAIN, entrance: Entrance::Address }
+        let (accepts, entrance) = (Accepts::PLAIN, Entrance::Address);
+        Self { socket, address, accepts, entrance, is_closed: AtomicBool::new(false) }
+    }
+
+    /// At a free port of an address, for peers that show an invitation.
+    pub(crate) fn direct(address: IpAddr, accepts: Accepts) -> std::io::Result<Self> {
+        let mut listener = tcp(SocketAddr::new(address, 0))?;
+        (listener.accepts, listener.entrance) = (accepts, Entrance::Direct);
+        Ok(listener)
+    }
+
+    /// Takes no more connections; the port is free for others.
+    pub(crate) fn close(&self) {
+        if !self.is_closed.swap(true, Ordering::AcqRel) {
+            // The kernel knows this of a socket that listens (`inet_shutdown`). If that failed, nobody would accept any more.
+            let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        }
+    }
+
+    /// Whether nobody accepts its connections any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 
     /// Of the socket in a root's `.haul`.
     pub(super) fn of_root(socket: OwnedFd, address: Listen) -> Self {
-        Self { socket, address, accepts: Accepts::PLAIN, entrance: Entrance::Root }
+        let mut listener = Self::new(socket, address);
+        listener.entrance = Entrance::Root;
+        listener
     }
 
     /// The next connection that waits, and who it is.
@@ -248,7 +275,7 @@ impl Listener {
                 let _ = options.set_tcp_nodelay(true);
                 let _ = options.set_tcp_keepalive(&keepalive);
                 let address = peer.map_or_else(|| String::from("?"), |peer| peer.to_string());
-                Ok((socket, Peer { address, at: peer, user: None, entrance: Entrance::Address }))
+                Ok((socket, Peer { address, at: peer, user: None, entrance: self.entrance }))
             }
         }
     }

@@ -43,6 +43,8 @@ pub(crate) struct Slot {
     door: AtomicU64,
     /// The reason for which it has to make way, as [`Way`]; 0: none.
     way: AtomicU8,
+    /// It has come in by the port that is open for one client.
+    is_direct: AtomicBool,
 }
 
 impl Slot {
@@ -115,6 +117,25 @@ impl Slot {
             self.set_at_door(None);
         }
         self.way.store(way as u8, Ordering::Release);
+    }
+
+    /// Notes that it has come in by the port that is open for one client.
+    pub(crate) fn came_directly(&self) {
+        self.is_direct.store(true, Ordering::Release);
+    }
+
+    /// Ends a connection that came so: its client is gone.
+    pub(crate) fn end_if_direct(&self, poller: &Poller) {
+        if self.is_direct() {
+            // The peer may be gone already.
+            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
+            self.wake(poller);
+        }
+    }
+
+    /// Whether it came so.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.is_direct.load(Ordering::Acquire)
     }
 
     /// The reason for which its owner has to make it make way now.
@@ -205,6 +226,7 @@ impl Slots {
             origin,
             door: AtomicU64::new(NEVER),
             way: AtomicU8::new(0),
+            is_direct: AtomicBool::new(false),
         });
         entry.insert(Arc::clone(&slot));
         self.len.store(slots.len(), Ordering::Release);

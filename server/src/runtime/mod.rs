@@ -104,6 +104,9 @@ impl Runtime {
         let socket = Arc::new(socket);
         let slot = self.slots.add(Arc::clone(&socket), Origin::from(peer.at))?;
         root_socket::welcome(&socket, peer.entrance);
+        if peer.entrance == Entrance::Direct {
+            slot.came_directly();
+        }
         // Registered without interest; parking arms it.
         let id = ConnectionId(slot.key);
         let connection = Connection::new(Arc::clone(&socket), id, peer, accepts, &self.services);
@@ -149,9 +152,23 @@ impl Runtime {
         self.slots.get(connection.0).is_some()
     }
 
-    /// Number of connections.
-    pub(crate) fn connections(&self) -> usize {
-        self.slots.len()
+    /// Number of connections of other clients than the one for whom a port is open.
+    pub(crate) fn others(&self) -> usize {
+        let mut others = 0;
+        self.slots.for_each(|slot| others += usize::from(!slot.is_direct()));
+        others
+    }
+
+    /// Takes nobody more in at the port that is open for one client.
+    pub(crate) fn close_direct(&self) {
+        let direct = self.listeners.iter().filter(|it| it.entrance == Entrance::Direct);
+        direct.for_each(Listener::close);
+    }
+
+    /// Ends all connections that have come in there: the client is gone.
+    pub(crate) fn end_direct(&self) {
+        self.close_direct();
+        self.slots.for_each(|slot| slot.end_if_direct(&self.poller));
     }
 
     /// Stops if there is no connection; none comes in between.
@@ -260,7 +277,8 @@ impl Runtime {
         {
             return;
         }
-        for (key, listener) in (FIRST_OTHER_KEY..).zip(&self.listeners) {
+        let listeners = (FIRST_OTHER_KEY..).zip(&self.listeners);
+        for (key, listener) in listeners.filter(|(_, listener)| !listener.is_closed()) {
             if let Err(error) = self.poller.arm(listener, key, Interest::READ) {
                 tracing::error!(%error, "could not listen again");
             }

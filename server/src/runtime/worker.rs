@@ -135,6 +135,10 @@ impl<'a> Worker<'a> {
             return;
         };
         for _ in 0..ACCEPTS {
+            // It stays unarmed.
+            if listener.is_closed() {
+                return;
+            }
             if runtime.services.clock.is_stopping() {
                 return;
             }
@@ -150,6 +154,7 @@ impl<'a> Worker<'a> {
                 Ok((socket, peer)) => self.connected(socket, peer, listener.accepts.clone()),
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(_) if listener.is_closed() => return,
                 Err(errno) => {
                     tracing::warn!(%errno, "could not accept a connection, trying again soon");
                     runtime.paused.store(true, Ordering::Release);

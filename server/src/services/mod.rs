@@ -5,6 +5,7 @@ pub(crate) mod budget;
 pub(crate) mod clock;
 mod drop_box;
 pub(crate) mod fence;
+pub(crate) mod invitation;
 pub(crate) mod lines;
 pub(crate) mod places;
 pub(crate) mod seats;
@@ -30,6 +31,7 @@ use crate::versions::leases::Publications;
 use budget::Budgets;
 use clock::Clock;
 use fence::Fences;
+use invitation::Invitation;
 use lines::Lines;
 use places::Places;
 use seats::Seats;
@@ -62,6 +64,8 @@ pub(crate) struct Services {
     pub(crate) places: Places,
     /// The server's key, if it takes TLS.
     pub(crate) keys: Option<Keys>,
+    /// The token of peers that come in by [`Entrance::Direct`](crate::net::listen::Entrance::Direct).
+    pub(crate) invitation: Option<Invitation>,
     tuned: Tuned,
     /// The names by which clients of HTTP may call the server.
     pub(crate) hosts: Hosts,
@@ -78,6 +82,7 @@ pub(crate) struct Settings {
     pub(crate) accounts: Accounts,
     pub(crate) audit: Option<Audit>,
     pub(crate) keys: Option<Keys>,
+    pub(crate) invitation: Option<Invitation>,
     pub(crate) tuning: Tuning,
     pub(crate) hosts: Hosts,
     /// Files whose bytes may have come in part.
@@ -97,6 +102,7 @@ impl Services {
             accounts,
             audit,
             keys,
+            invitation,
             tuning,
             hosts,
             places,
@@ -124,6 +130,7 @@ impl Services {
             committer,
             places: Places::new(places),
             keys,
+            invitation,
             tuned: Tuned::new(tuning),
             hosts,
             clock: Clock::default(),

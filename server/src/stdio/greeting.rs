@@ -2,13 +2,17 @@
 //! out: nothing here reads or writes.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use haul_protocol::Shown;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::direct::Offer;
 
 /// Bytes of the client's line, its end included.
 pub(super) const MAX_LINE: usize = 64 * 1024;
@@ -77,6 +81,8 @@ pub(super) struct Wishes {
     pub(super) make: bool,
     /// Whether the client may want to change anything.
     pub(super) change: bool,
+    /// Whether the client may come in by another way as well.
+    pub(super) direct: bool,
 }
 
 /// The same as JSON. Unknown fields are ignored.
@@ -88,6 +94,8 @@ struct Said {
     make: bool,
     #[serde(default = "yes")]
     change: bool,
+    #[serde(default)]
+    direct: bool,
 }
 
 fn yes() -> bool {
@@ -122,7 +130,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Wishes, Declined> {
         return Err(Declined { nonce: Some(nonce), failure });
     }
     let said = json.and_then(|json| serde_json::from_str::<Said>(json).ok());
-    let Some(Said { root, root_b64, make, change }) = said else {
+    let Some(Said { root, root_b64, make, change, direct }) = said else {
         return Err(malformed(Some(&nonce), "no JSON object that says what is wanted"));
     };
     let root = match (root, root_b64) {
@@ -142,7 +150,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Wishes, Declined> {
         let failure = Failure::new(reason, format!("the root can't be a directory: {why}"));
         return Err(Declined { nonce: Some(nonce), failure });
     }
-    Ok(Wishes { nonce, root: OsString::from_vec(root).into(), make, change })
+    Ok(Wishes { nonce, root: OsString::from_vec(root).into(), make, change, direct })
 }
 
 /// The reason for which a client gets no server, as programs read it.
@@ -200,12 +208,48 @@ pub(super) struct Declined {
     pub(super) failure: Failure,
 }
 
+/// The facts of a server that begins.
+#[derive(Debug, Serialize)]
+struct Welcome<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direct: Option<Way<'a>>,
+    joined: bool,
+    root: &'a str,
+    version: &'static str,
+}
+
+/// The other way.
+#[derive(Serialize)]
+struct Way<'a> {
+    address: &'a str,
+    pin: &'a str,
+    token: &'a str,
+}
+
+impl fmt::Debug for Way<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Way").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 /// The line that says that the protocol follows.
-pub(super) fn welcome(nonce: &Nonce, root: &Path, joined: bool) -> String {
-    let facts = json!({
-        "version": env!("CARGO_PKG_VERSION"), "root": root.to_string_lossy(), "joined": joined,
-    });
-    answer(nonce, &facts)
+pub(super) fn welcome(
+    Nonce(nonce): &Nonce,
+    root: &Path,
+    joined: bool,
+    offer: Option<Offer>,
+) -> Zeroizing<Vec<u8>> {
+    let texts = offer.as_ref().map(Offer::texts);
+    let direct = texts.as_ref().map(|(address, pin, token)| Way { address, pin, token });
+    let version = env!("CARGO_PKG_VERSION");
+    let facts = Welcome { direct, joined, root: &root.to_string_lossy(), version };
+    // With all its room from the start, so that no copy of the token is left.
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+    line.extend_from_slice(format!("hauld-stdio {VERSION} {nonce} ").as_bytes());
+    // Text can be written to memory.
+    let _ = serde_json::to_writer(&mut *line, &facts);
+    line.push(b'\n');
+    line
 }
 
 /// The line that says why nothing follows.

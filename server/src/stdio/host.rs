@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode};
 
+use super::direct::{self, OPEN_FOR, Offer};
 use super::greeting::{Failure, Reason};
 use super::place::{self, Place};
-use super::{Options, StdioError};
+use super::{Options, StdioError, relay};
 use crate::commit::notify::ConnectionId;
 use crate::error::StartError;
 use crate::process::Reach;
@@ -72,7 +73,7 @@ pub fn host(options: Options, watch: impl FnOnce(Stopper)) -> Result<(), StdioEr
     let nothing = nothing.map_err(|error| failed(error.into()))?;
     let opened =
         take_input(&nothing).map_err(StartError::from).and_then(|client| open(options, client));
-    let (ready, own) = match opened {
+    let (ready, own, offer) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             let failure = failure(&error);
@@ -84,14 +85,28 @@ pub fn host(options: Options, watch: impl FnOnce(Stopper)) -> Result<(), StdioEr
     watch(stopper.clone());
     let server = ready.start().map_err(failed)?;
     server.is_followed_by(thread::current());
-    tell(OPEN);
+    let mut until = offer.as_ref().map(|_| Instant::now() + OPEN_FOR);
+    match offer {
+        // As with any other word: if nobody reads it, the client is gone.
+        Some(offer) => drop(relay::write_all(rustix::stdio::stdout(), &direct::word(&offer))),
+        None => tell(OPEN),
+    }
 
     while server.is_connected(own) && !stopper.is_asked() {
-        thread::park_timeout(ANYWAY);
+        let left = until.map(|at| at.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            server.close_direct();
+            until = None;
+        }
+        thread::park_timeout(left.map_or(ANYWAY, |left| left.min(ANYWAY)));
+    }
+    if !stopper.is_asked() {
+        // Standard input is the client's life line.
+        server.end_direct();
     }
     let (late, mut is_let_go) = (Instant::now() + grace, false);
     while !stopper.is_asked() {
-        let others = server.connections();
+        let others = server.others();
         // The next server of this root may be far in the future.
         let sweeps = others == 0 && Instant::now() < late && server.is_sweeping();
         if !sweeps && server.stop_if_idle() {
@@ -110,13 +125,17 @@ pub fn host(options: Options, watch: impl FnOnce(Stopper)) -> Result<(), StdioEr
 }
 
 /// Locks and opens the root, takes the client's connection and puts the sandbox on.
-fn open(options: Options, client: UnixStream) -> Result<(Ready, ConnectionId), StartError> {
-    let Options { mut config, is_confined, .. } = options;
+fn open(
+    options: Options,
+    client: UnixStream,
+) -> Result<(Ready, ConnectionId, Option<Offer>), StartError> {
+    let Options { mut config, is_confined, is_direct, .. } = options;
     let directory = rustix::fs::openat(CWD, ".", place::DIRECTORY, Mode::empty());
     let Place { directory, path } = place::place(directory.map_err(std::io::Error::from)?)?;
     config.root = path;
     let audit = config.audit.clone();
-    let ready = Server::at(directory, config).open()?;
+    let (direct, offer) = is_direct.then(direct::listen).flatten().unzip();
+    let ready = Server::at(directory, config, direct).open()?;
     let own = ready.adopt(client, "standard input")?;
     if is_confined {
         let mut reach = Reach::new(ready.root());
@@ -125,7 +144,7 @@ fn open(options: Options, client: UnixStream) -> Result<(Ready, ConnectionId), S
         }
         reach.confine()?;
     }
-    Ok((ready, own))
+    Ok((ready, own, offer))
 }
 
 /// The socket at standard input, which is free for another use then.

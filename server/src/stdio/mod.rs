@@ -9,6 +9,7 @@
 //!   ssh ~~ stdout ← relay ← socket ←
 //! ```
 
+mod direct;
 mod greeting;
 mod host;
 mod options;
@@ -101,16 +102,17 @@ impl Caller {
         // A client that only reads needs neither lock nor `.haul`, and gets no more than it has asked for.
         let only_reads = wishes.as_ref().is_some_and(|wishes| !wishes.change);
         options.only_reads = only_reads && !options.config.read_only;
+        options.is_direct = wishes.as_ref().is_some_and(|wishes| wishes.direct);
         let nonce = wishes.as_ref().map(|wishes| wishes.nonce.clone());
         let fail = |failure| match &wishes {
             Some(wishes) => decline(Declined { nonce: Some(wishes.nonce.clone()), failure }),
             None => StdioError::Untold(failure.message),
         };
         let place = find(&options, wishes.as_ref()).map_err(fail)?;
-        let session = Session::open(&options, place, first).map_err(fail)?;
+        let (session, offer) = Session::open(&options, place, first).map_err(fail)?;
         if let Some(nonce) = nonce {
-            let line = greeting::welcome(&nonce, session.root(), session.is_joined());
-            relay::write_all(rustix::stdio::stdout(), line.as_bytes()).map_err(|errno| {
+            let line = greeting::welcome(&nonce, session.root(), session.is_joined(), offer);
+            relay::write_all(rustix::stdio::stdout(), &line).map_err(|errno| {
                 StdioError::Untold(format!("the client takes no answer: {errno}"))
             })?;
         }

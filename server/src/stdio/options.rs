@@ -29,6 +29,8 @@ pub struct Options {
     pub(super) is_confined: bool,
     /// The client only reads, though the command line lets it do more.
     pub(super) only_reads: bool,
+    /// The client may come in at a port of this machine.
+    pub(super) is_direct: bool,
 }
 
 impl Options {
@@ -70,6 +72,7 @@ impl Options {
         // Each directory that a client names is served by a process of its own.
         config.guards_others = true;
         let root = is_typed("root").then(|| arguments.root.clone());
-        Ok(Self { config, root, is_confined: !arguments.no_sandbox, only_reads: false })
+        let (is_confined, is_direct) = (!arguments.no_sandbox, arguments.stdio_direct);
+        Ok(Self { config, root, is_confined, only_reads: false, is_direct })
     }
 }

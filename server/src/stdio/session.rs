@@ -14,9 +14,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
+use zeroize::Zeroizing;
 
+use super::direct::{self, Offer};
 use super::greeting::{Failure, Reason};
-use super::host::OPEN;
 use super::place::Place;
 use super::relay::{self, Ended};
 use super::{Options, StdioError};
@@ -93,7 +94,12 @@ struct Host {
 impl Session {
     /// Starts a process that locks and serves the root, or joins the process that has locked it: one of both, however often
     /// processes that end let go of the root meanwhile.
-    pub(super) fn open(options: &Options, place: Place, first: Vec<u8>) -> Result<Self, Failure> {
+    /// The second value is the other way by which the client may come in.
+    pub(super) fn open(
+        options: &Options,
+        place: Place,
+        first: Vec<u8>,
+    ) -> Result<(Self, Option<Offer>), Failure> {
         let io = |error: io::Error| {
             Failure::new(Reason::Io, format!("hauld could not start its server: {error}"))
         };
@@ -105,17 +111,18 @@ impl Session {
             let (socket, other) = UnixStream::pair().map_err(io)?;
             let mut host = Host::start(options, &directory, other).map_err(io)?;
             let said = host.word(None).map_err(io)?;
-            if said.as_deref() == Some(OPEN) {
-                return Ok(session(Some(host), socket));
+            let said = said.as_ref().map_or("", |said| said.as_str());
+            if let Some(offer) = direct::opened(said) {
+                return Ok((session(Some(host), socket), offer));
             }
-            let failure = failure(said.as_deref().unwrap_or_default());
+            let failure = failure(said);
             // Root is denied a root that is another user's, and may join that user's server.
             if !matches!(failure.reason, Reason::Busy | Reason::Denied) {
                 return Err(failure);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match root_socket::join(&directory, root_socket::JOIN, left.max(LOOK)) {
-                Ok(socket) => return Ok(session(None, socket)),
+                Ok(socket) => return Ok((session(None, socket), None)),
                 Err(error) if failure.reason == Reason::Denied => {
                     tracing::debug!(%error, "could not join");
                     return Err(failure);
@@ -180,6 +187,7 @@ impl Host {
             .args(std::env::args_os().skip(1))
             .arg("--stdio-host")
             .args(options.only_reads.then_some("--read-only"))
+            .args(options.is_direct.then_some("--stdio-direct"))
             .current_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))
             // Signals of a terminal are for the process that relays.
             .process_group(0)
@@ -191,8 +199,9 @@ impl Host {
     }
 
     /// The next line that the host says; `None` at its end.
-    fn word(&mut self, deadline: Option<Instant>) -> io::Result<Option<String>> {
-        let mut line = Vec::new();
+    fn word(&mut self, deadline: Option<Instant>) -> io::Result<Option<Zeroizing<String>>> {
+        // It may have a secret, so no copy of it is left where the line was too short.
+        let mut line = Zeroizing::new(Vec::with_capacity(MAX_WORD));
         loop {
             let timeout = deadline.map(|at| {
                 let left = at.saturating_duration_since(Instant::now());
@@ -211,7 +220,7 @@ impl Host {
             match rustix::io::read(&self.words, &mut byte) {
                 Ok(0) => return Ok(None),
                 Ok(_) if byte == *b"\n" => {
-                    return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+                    return Ok(Some(String::from_utf8_lossy(&line).into_owned().into()));
                 }
                 Ok(_) if line.len() < MAX_WORD => line.push(byte[0]),
                 Ok(_) | Err(Errno::INTR) => {}

@@ -56,12 +56,12 @@ fn line_has_its_end_within_the_limit() {
 #[test]
 fn answers_are_one_line_each_with_the_word_of_the_client() {
     let wishes = parse(&line(r#"{"root": "a"}"#)).unwrap();
-    let text = welcome(&wishes.nonce, Path::new("/a\nb"), true);
+    let text = welcome(&wishes.nonce, Path::new("/a\nb"), true, None);
     let expected = format!(
         "hauld-stdio 1 {NONCE} {{\"joined\":true,\"root\":\"/a\\nb\",\"version\":\"{}\"}}\n",
         env!("CARGO_PKG_VERSION")
     );
-    assert_eq!(text, expected);
+    assert_eq!(String::from_utf8(text.to_vec()).unwrap(), expected);
     let failure = Failure::new(Reason::Busy, "two\nlines");
     let text = refusal(&Declined { nonce: Some(wishes.nonce), failure });
     let expected = format!(

@@ -15,6 +15,9 @@ const CLIENT: &str = "ssh.conf";
 /// The remote program: `hauld`, told how durable files have to be.
 const REMOTE: &str = "remote-hauld";
 
+/// The directory of the program that stands in for ssh, and gives it its configuration.
+const PROGRAMS: &str = "programs";
+
 /// The server.
 pub(crate) fn server(at: &Place<'_>) -> anyhow::Result<Command> {
     for key in ["host", "user"] {
@@ -40,6 +43,12 @@ pub(crate) fn server(at: &Place<'_>) -> anyhow::Result<Command> {
     let remote = format!("#!/bin/sh\nexec {hauld} --durability {durability} \"$@\"\n");
     let remote = at.file(REMOTE, &remote)?;
     fs::set_permissions(remote, fs::Permissions::from_mode(0o755))?;
+    let ssh = path_of("ssh").context("ssh is there")?;
+    let settings = at.directory.join(CLIENT);
+    let wrapper = format!("#!/bin/sh\nexec {} -F {} \"$@\"\n", ssh.display(), settings.display());
+    fs::create_dir_all(at.directory.join(PROGRAMS))?;
+    let wrapper = at.file(&format!("{PROGRAMS}/ssh"), &wrapper)?;
+    fs::set_permissions(wrapper, fs::Permissions::from_mode(0o755))?;
     // If sshd is not a service here, nobody has made this directory. If that fails, sshd says so.
     let _ = fs::create_dir_all("/run/sshd");
     // sshd starts itself again for each connection, and wants to be named in full for that.
@@ -50,7 +59,12 @@ pub(crate) fn server(at: &Place<'_>) -> anyhow::Result<Command> {
 
 /// Arguments of `haul put` to it.
 pub(crate) fn haul(haul: &mut Command, source: &Path, port: u16, at: &Place<'_>) {
-    haul.args(["put", "--quiet", "--ssh", &ssh(at), "--hauld"]).arg(at.directory.join(REMOTE));
+    haul.args(["put", "--quiet", "--hauld"]).arg(at.directory.join(REMOTE));
+    // A program with the name of ssh, and no `--ssh`, so that haul chooses the cipher as for any user.
+    let mut programs = vec![at.directory.join(PROGRAMS)];
+    programs.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    haul.envs(std::env::join_paths(programs).map(|programs| ("PATH", programs)));
+    haul.env_remove("HAUL_SSH");
     haul.arg(source).arg(format!("ssh://127.0.0.1:{port}{}", at.target().display()));
     haul.env("HAUL_CONFIG_DIR", at.directory.join("haul"));
 }

@@ -109,7 +109,7 @@ impl<'a> Asker<'a> {
         let client = client.to_string();
         signals.begin();
         let (over, server) = (|| signals.is_set(), login.server());
-        let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+        let route = Route { server, trust, timeout, over: &over, prepare: NOTHING, direct: None };
         let asked = Asking::connect(route, login, &[], &client, &mut self.poller)
             .map(|asking| asking.account().cloned());
         let interrupted = signals.end();

@@ -1,7 +1,7 @@
 //! The cipher of ssh. One thread of ssh does all of the work, and its default cipher costs twice as much as AES on a
 //! processor that has AES.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::Ssh;
 use crate::net::aes::has_aes;
@@ -16,18 +16,24 @@ pub(super) fn wanted(place: &Ssh) -> Vec<String> {
         return Vec::new();
     }
     let login = place.login();
-    let chosen = configured(&["-G", &login]);
-    let usual = chosen.as_ref().and_then(|_| configured(&["-F", "none", "-G", &login]));
-    match (chosen, usual) {
+    // Both at once: each takes as long as ssh takes to start.
+    let (chosen, usual) = (asked(&["-G", &login]), asked(&["-F", "none", "-G", &login]));
+    match (configured(chosen), configured(usual)) {
         (Some(chosen), Some(usual)) if chosen == usual => first(&usual),
         _ => Vec::new(),
     }
 }
 
-/// The ciphers of the configuration that ssh prints.
-fn configured(words: &[&str]) -> Option<String> {
+/// Asks ssh for a configuration.
+fn asked(words: &[&str]) -> Option<Child> {
     let mut command = Command::new("ssh");
-    let output = command.args(words).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.spawn().ok()
+}
+
+/// The ciphers of the configuration that ssh prints.
+fn configured(asked: Option<Child>) -> Option<String> {
+    let output = asked?.wait_with_output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     text.lines().find_map(|line| line.strip_prefix("ciphers ")).map(str::to_owned)
 }

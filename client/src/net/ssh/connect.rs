@@ -31,7 +31,10 @@ mod unix {
     use std::process::ExitStatus;
     use std::time::Duration;
 
-    use super::super::greeting::{Nonsense, Scan, question};
+    use zeroize::Zeroizing;
+
+    use super::super::Access;
+    use super::super::greeting::{Nonsense, ROOM, Scan, question};
     use super::{ConnectionError, Line, Poller, Session, Socket, Ssh};
     use crate::error::ssh::{Noise, SshError};
     use crate::net::ssh::child;
@@ -43,13 +46,14 @@ mod unix {
     const NONCE: usize = 16;
 
     /// Runs ssh and exchanges the greeting; the socket is in the poller. ssh may ask the user for as long as the user wants,
-    /// so there is no limit of time.
+    /// so there is no limit of time. `direct`: hauld is asked for the other way, too.
     ///
     /// # Errors
     /// If ssh can't be run, or no hauld answers; [`ConnectionError::Stopped`] if nobody wants the connection any more.
     pub(crate) fn connect(
         place: &Ssh,
         line: &Line,
+        direct: bool,
         poller: &mut Poller,
         over: &dyn Fn() -> bool,
     ) -> Result<(Socket, Session), ConnectionError> {
@@ -57,7 +61,7 @@ mod unix {
         getrandom::fill(&mut nonce)
             .map_err(|error| ConnectionError::Poller(io::Error::other(error.to_string())))?;
         let nonce = data_encoding::HEXLOWER.encode(&nonce);
-        let question = question(&nonce, place)
+        let question = question(&nonce, place, direct)
             .map_err(|error| ConnectionError::Poller(io::Error::other(error)))?;
         let (stream, session) =
             child::start(&line.0, place.login(), line.shown()).map_err(|source| {
@@ -91,7 +95,7 @@ mod unix {
             poller: &mut Poller,
             over: &dyn Fn() -> bool,
         ) -> Result<(), ConnectionError> {
-            let (mut left, mut buffer) = (question, [0; 4096]);
+            let (mut left, mut buffer) = (question, Zeroizing::new([0; ROOM]));
             loop {
                 if over() {
                     return Err(ConnectionError::Stopped);
@@ -100,7 +104,7 @@ mod unix {
                 let status = self.session.status();
                 // If nobody reads the line, the answer or the exit code tells why.
                 self.send(&mut left);
-                let read = match self.socket.read(&mut buffer) {
+                let read = match self.socket.read(&mut *buffer) {
                     Ok(0) => None,
                     Ok(len) => Some(len),
                     Err(error) if waits(&error) => Some(0),
@@ -146,9 +150,10 @@ mod unix {
                     Ok(true)
                 }
                 Ok(Some(Err(denial))) => {
+                    let is_foreseen = self.place.access == Access::Foresees;
                     let root = String::from_utf8_lossy(&self.place.root).into_owned();
                     let root = if root.is_empty() { String::from("~") } else { root };
-                    Err(SshError::Denied { host: self.place.login(), root, denial })
+                    Err(SshError::Denied { host: self.place.login(), root, denial, is_foreseen })
                 }
                 Err(Nonsense) => {
                     Err(SshError::NotHauld { host: self.place.login(), noise: self.noise() })
@@ -197,6 +202,7 @@ mod unix {
 pub(crate) fn connect(
     place: &Ssh,
     _: &Line,
+    _: bool,
     _: &mut Poller,
     _: &dyn Fn() -> bool,
 ) -> Result<(Socket, Session), ConnectionError> {

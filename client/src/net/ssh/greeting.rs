@@ -3,15 +3,19 @@
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{Access, Ssh, words};
-use crate::error::ssh::{Denial, Remote};
+use crate::error::ssh::{Denial, Offer, Remote};
 
 /// The most bytes before the answer.
 const MAX_NOISE: usize = 64 * 1024;
 
 /// The most bytes of the answer.
 const MAX_LINE: usize = 64 * 1024;
+
+/// The most bytes that come at once.
+pub(super) const ROOM: usize = 4096;
 
 /// The client's line.
 #[derive(Serialize)]
@@ -22,32 +26,58 @@ struct Question<'a> {
     root_b64: Option<String>,
     make: bool,
     change: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    direct: bool,
 }
 
-/// The line that begins a connection to this root.
+/// The line that begins a connection to this root. `direct`: it asks for the other way, too.
 ///
 /// # Errors
 /// If it can't be put into words, which is a bug here.
-pub(super) fn question(nonce: &str, place: &Ssh) -> Result<Vec<u8>, serde_json::Error> {
+pub(super) fn question(
+    nonce: &str,
+    place: &Ssh,
+    direct: bool,
+) -> Result<Vec<u8>, serde_json::Error> {
     let root = words::root(place);
     let text = std::str::from_utf8(root).ok();
     let question = Question {
         root: text,
         root_b64: text.is_none().then(|| BASE64.encode(root)),
         make: place.access == Access::Makes,
-        change: place.access != Access::Reads,
+        change: matches!(place.access, Access::Changes | Access::Makes),
+        direct,
     };
     Ok(format!("haul-stdio 1 {nonce} {}\n", serde_json::to_string(&question)?).into_bytes())
 }
 
 /// hauld's line.
-#[derive(Debug, Deserialize)]
-struct Answer {
+#[derive(Deserialize)]
+struct Answer<'a> {
     error: Option<Denial>,
     version: Option<String>,
     root: Option<String>,
     #[serde(default)]
     joined: bool,
+    #[serde(borrow, default)]
+    direct: Option<Way<'a>>,
+}
+
+/// The other way. The texts are borrowed, so that the token is in one place only.
+#[derive(Deserialize)]
+struct Way<'a> {
+    address: &'a str,
+    pin: &'a str,
+    token: &'a str,
+}
+
+impl Way<'_> {
+    /// The same, if it can be gone.
+    fn offer(&self) -> Option<Offer> {
+        let Self { address, pin, token } = self;
+        let (address, pin, token) = (address.parse().ok()?, pin.parse().ok()?, token.parse().ok()?);
+        Some(Offer { address, pin, token })
+    }
 }
 
 /// An answer that makes no sense.
@@ -59,8 +89,8 @@ pub(super) struct Nonsense;
 pub(super) struct Scan {
     /// The text before the JSON of the answer.
     mark: Vec<u8>,
-    /// All bytes so far.
-    bytes: Vec<u8>,
+    /// All bytes so far. A token may be among them.
+    bytes: Zeroizing<Vec<u8>>,
     /// Where the JSON begins, once the mark is found.
     json: Option<usize>,
     /// Bytes that have no mark in them.
@@ -70,7 +100,9 @@ pub(super) struct Scan {
 impl Scan {
     pub(super) fn new(nonce: &str) -> Self {
         let mark = format!("hauld-stdio 1 {nonce} ").into_bytes();
-        Self { mark, bytes: Vec::new(), json: None, looked: 0 }
+        // With all its room from the start, so that no copy of a token is left where the room was too little.
+        let bytes = Zeroizing::new(Vec::with_capacity(MAX_NOISE + MAX_LINE + ROOM));
+        Self { mark, bytes, json: None, looked: 0 }
     }
 
     /// The bytes before the answer.
@@ -109,8 +141,9 @@ impl Scan {
         let answer = serde_json::from_slice(&self.bytes[json..json + end]).map_err(|_| Nonsense)?;
         match answer {
             Answer { error: Some(denial), .. } => Ok(Some(Err(denial))),
-            Answer { version: Some(version), root: Some(root), joined, .. } => {
-                Ok(Some(Ok(Remote { version, root, joined })))
+            Answer { version: Some(version), root: Some(root), joined, direct, .. } => {
+                let direct = direct.and_then(|way| way.offer());
+                Ok(Some(Ok(Remote { version, root, joined, direct })))
             }
             _ => Err(Nonsense),
         }
@@ -119,6 +152,7 @@ impl Scan {
 
 #[cfg(test)]
 mod tests {
+    use haul_protocol::{AccessToken, Pin};
     use proptest::prelude::*;
 
     use super::super::Runs;
@@ -138,12 +172,13 @@ mod tests {
     }
 
     fn remote() -> Remote {
-        Remote { version: String::from("0.1.0"), root: String::from("/r"), joined: true }
+        let (version, root) = (String::from("0.1.0"), String::from("/r"));
+        Remote { version, root, joined: true, direct: None }
     }
 
     #[test]
     fn question_has_the_root_byte_for_byte() {
-        let text = |place| String::from_utf8(question(NONCE, &place).unwrap()).unwrap();
+        let text = |place| String::from_utf8(question(NONCE, &place, false).unwrap()).unwrap();
         assert_eq!(
             text(place(b"a b/\"c\"\n", Access::Makes)),
             format!(
@@ -172,12 +207,31 @@ mod tests {
     #[test]
     fn echo_of_the_question_and_another_nonce_are_noise() {
         let mut scan = Scan::new(NONCE);
-        let question = question(NONCE, &place(b"r", Access::Reads)).unwrap();
+        let question = question(NONCE, &place(b"r", Access::Reads), true).unwrap();
+        assert!(question.ends_with(b",\"direct\":true}\n"));
         assert_eq!(scan.push(&question), Ok(None));
         let other = answer().replace(NONCE, "00000000000000000000000000000000");
         assert_eq!(scan.push(other.as_bytes()), Ok(None));
         assert_eq!(scan.noise(), [&question[..], other.as_bytes()].concat());
         assert_eq!(scan.push(answer().as_bytes()), Ok(Some(Ok(remote()))));
+    }
+
+    #[test]
+    fn other_way_is_read_and_one_that_can_not_be_gone_is_none() {
+        let token = AccessToken::new([1; 5], [2; 32]);
+        let (address, pin) = ("127.0.0.1:5000", Pin([3; 32]));
+        let read = |address: &str, token: &str| {
+            let line = format!(
+                "hauld-stdio 1 {NONCE} {{\"direct\":{{\"address\":\"{address}\",\"pin\":\"{pin}\",\"token\":\"{token}\",\"x\":1}},\"joined\":false,\"root\":\"/r\",\"version\":\"0.1.0\"}}\n"
+            );
+            Scan::new(NONCE).push(line.as_bytes()).unwrap().unwrap().unwrap().direct
+        };
+        let offer = read(address, &token.expose()).unwrap();
+        assert_eq!(
+            (offer.address, offer.pin, &offer.token),
+            (address.parse().unwrap(), pin, &token)
+        );
+        assert_eq!((read("box:5000", &token.expose()), read(address, "haul_x")), (None, None));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub(crate) mod child;
 mod ciphers;
 pub(crate) mod connect;
+pub(crate) mod direct;
 mod greeting;
 pub(super) mod place;
 mod words;
@@ -12,6 +13,7 @@ use std::fmt;
 
 use haul_protocol::{Name, ShownBytes};
 
+pub use direct::Direct;
 pub use words::Runs;
 
 /// A machine that ssh leads to, and the directory there that hauld serves for this one connection.
@@ -38,6 +40,8 @@ pub struct Ssh {
 pub enum Access {
     /// Nothing is changed.
     Reads,
+    /// Nothing is changed; a run that is not dry would make the root.
+    Foresees,
     /// Entries in it are changed.
     Changes,
     /// The root is made if it is missing, and entries in it are changed.

@@ -9,6 +9,8 @@ pub struct Runs {
     ssh: Option<Vec<String>>,
     /// The remote program, in the words of the shell there.
     hauld: String,
+    /// Connections may go past ssh.
+    is_direct: bool,
     /// The destination as written, if an entry on this machine has the same name.
     pub(crate) is_here_too: Option<String>,
 }
@@ -22,7 +24,7 @@ const PLAIN: &[u8] = b"_./@%+=:,-";
 /// Two that run the same programs are equal.
 impl PartialEq for Runs {
     fn eq(&self, other: &Self) -> bool {
-        (&self.ssh, &self.hauld) == (&other.ssh, &other.hauld)
+        (&self.ssh, &self.hauld, self.is_direct) == (&other.ssh, &other.hauld, other.is_direct)
     }
 }
 
@@ -30,7 +32,7 @@ impl Eq for Runs {}
 
 impl Default for Runs {
     fn default() -> Self {
-        Self { ssh: None, hauld: HAULD.to_owned(), is_here_too: None }
+        Self { ssh: None, hauld: HAULD.to_owned(), is_direct: true, is_here_too: None }
     }
 }
 
@@ -51,6 +53,17 @@ impl Runs {
         let is_word = !hauld.trim().is_empty() && !hauld.trim_start().starts_with('-');
         let is_plain = !hauld.chars().any(char::is_control);
         (is_word && is_plain).then(|| Self { hauld: hauld.to_owned(), ..self })
+    }
+
+    /// Whether a run may have connections that go past ssh, with a key and a token that come over ssh. Otherwise it may.
+    #[must_use]
+    pub fn direct(self, is_direct: bool) -> Self {
+        Self { is_direct, ..self }
+    }
+
+    /// Whether it may.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.is_direct
     }
 
     /// The name of the remote program.

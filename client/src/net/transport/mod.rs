@@ -5,7 +5,7 @@ mod tls;
 
 use std::io;
 
-use haul_protocol::Pin;
+use haul_protocol::{AccessToken, Pin};
 
 use super::ssh::child::Session;
 use crate::error::ConnectionError;
@@ -40,6 +40,8 @@ pub struct Transport {
     moved: u64,
     /// The ssh at the other end of the socket, which ends when the socket is closed.
     ssh: Option<Box<Session>>,
+    /// The token that its server has given for it.
+    invitation: Option<AccessToken>,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,8 @@ impl Transport {
     /// A stream in clear.
     #[must_use]
     pub fn plain(socket: Socket, secrecy: Secrecy) -> Self {
-        Self { stream: Stream::Plain(socket), secrecy, pinned: None, moved: 0, ssh: None }
+        let stream = Stream::Plain(socket);
+        Self { stream, secrecy, pinned: None, moved: 0, ssh: None, invitation: None }
     }
 
     /// A stream to a hauld that ssh has started.
@@ -86,7 +89,20 @@ impl Transport {
     #[must_use]
     pub fn verified(tls: Tls, pinned: Option<Pin>) -> Self {
         let stream = Stream::Tls(Box::new(tls));
-        Self { stream, secrecy: Secrecy::Verified, pinned, moved: 0, ssh: None }
+        let secrecy = Secrecy::Verified;
+        Self { stream, secrecy, pinned, moved: 0, ssh: None, invitation: None }
+    }
+
+    /// The same, with a token that its server has given over ssh.
+    #[must_use]
+    pub(crate) fn invited(self, token: AccessToken) -> Self {
+        Self { invitation: Some(token), ..self }
+    }
+
+    /// That token.
+    #[must_use]
+    pub(crate) fn invitation(&self) -> Option<&AccessToken> {
+        self.invitation.as_ref().filter(|_| self.may_carry_token())
     }
 
     /// The pin by which the server was verified, if it was by one.

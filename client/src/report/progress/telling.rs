@@ -10,6 +10,7 @@ use haul_protocol::Name;
 
 use super::Progress;
 use crate::error::Failure;
+use crate::net::ssh::Direct;
 use crate::net::transport::Transport;
 use crate::report::events::Event;
 use crate::report::note::Note;
@@ -92,7 +93,10 @@ impl Progress {
     }
 
     /// A server has answered; if ssh leads there, the user may want to know how.
-    pub fn reached_by(&self, transport: &Transport) {
+    pub fn reached_by(&self, transport: &Transport, direct: Option<&Direct>) {
+        if let Some(address) = direct.and_then(|direct| direct.first_to(transport.invitation())) {
+            self.note(Note::Direct { address });
+        }
         if let Some((remote, command)) = transport.remote() {
             self.note(Note::OverSsh {
                 command: command.to_owned(),
