@@ -136,7 +136,7 @@ fn port_and_those_who_show_nothing_end_after_ten_seconds_and_the_client_goes_on(
     let (mut client, _) = comes_in(&address, &token);
     let mut stranger = TlsPeer::connect(&address);
     let started = Instant::now();
-    assert_eq!(stranger.receive()["code"], "timeout");
+    assert!(stranger.try_receive().is_err());
     assert!(started.elapsed() > Duration::from_secs(5));
     eventually("the port is closed", || is_closed(&address));
     client.put(1, "a", b"1");

@@ -331,10 +331,20 @@ impl<'a> Connection<'a> {
         self.wire.has_room_for(requests, bytes) && self.asked < compare::MOST
     }
 
+    /// Whether it leaves new work to others, who are told of it then. It looks twice: the last of them may have ended between the
+    /// first look and the moment from which it is woken.
+    fn rests(&self) -> bool {
+        let rests = || self.run.rests(self.slot);
+        if rests() {
+            self.run.work.rest(self.number);
+        }
+        rests()
+    }
+
     fn next(&mut self) -> Option<Task> {
         let has_items = !self.batch.is_empty() || self.gathered.is_unfinished();
-        if self.run.rests(self.slot) {
-            self.run.work.rest(self.number);
+        if self.rests() {
+            // Others take what is new.
         } else if !has_items || self.run.work.has_urgent() {
             match self.run.work.take(self.number, has_items) {
                 Some(Taken::Task(task)) => return Some(task),

@@ -47,7 +47,8 @@ impl Connection {
 
     /// Whether one more line of the log may tell that this peer has broken off, or breaks the rules.
     pub(super) fn may_tell(&self, services: &Services) -> bool {
-        services.lines.may_tell(services.now())
+        // What a stranger does at the port that is open for one client would come to that client's terminal.
+        !self.is_uninvited && services.lines.may_tell(services.now())
     }
 
     /// The peer speaks without TLS where it may not.

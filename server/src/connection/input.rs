@@ -147,7 +147,7 @@ impl Connection {
                 let is_first = matches!(self.dialect, Dialect::Unknown);
                 self.dialect = Dialect::Classic;
                 self.is_heard(Speaks::Classic);
-                if !self.may_change {
+                if !self.may_change && !self.is_uninvited {
                     tracing::warn!(
                         peer = self.peer,
                         "speaks the classic dialect, and nothing may be changed here: its file is not stored"
@@ -157,10 +157,12 @@ impl Connection {
                 }
                 // It can't log in: the next step ends it.
                 if self.needs_account(turn.services) {
-                    tracing::warn!(
-                        peer = self.peer,
-                        "speaks the classic dialect, which has no login, and was sent away: its file is not stored"
-                    );
+                    if !self.is_uninvited {
+                        tracing::warn!(
+                            peer = self.peer,
+                            "speaks the classic dialect, which has no login, and was sent away: its file is not stored"
+                        );
+                    }
                     return;
                 }
                 if is_first {

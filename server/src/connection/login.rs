@@ -176,7 +176,7 @@ impl Connection {
         let token = hello.token.take();
         let invited = token.zip(services.invitation.as_ref());
         if !invited.is_some_and(|(token, invitation)| invitation.is_shown(&token)) {
-            if self.may_tell(services) {
+            if services.lines.may_tell(services.now()) {
                 tracing::info!(peer = self.peer, "came without the invitation of this run");
             }
             self.end(unknown_token());

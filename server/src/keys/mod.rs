@@ -157,12 +157,10 @@ impl Keys {
         }
         // Not before: a client that is shown the key before, and is told of no other, would not know this one when it comes.
         if let Some(next) = next {
-            let mut told = self.next.write();
+            let (before, present) = (self.next_pin(), self.pin());
             // Nor would a client that was shown the key before and asks only now, so the key that has come stays announced.
-            let has_come = next.is_none() && *told == Some(self.pin());
-            if !has_come {
-                *told = next;
-            }
+            let has_come = next.is_none() && before == Some(present);
+            *self.next.write() = if has_come { before } else { next };
         }
         self.tell_the_end(seen);
     }

@@ -9,11 +9,13 @@ use std::time::Duration;
 use haul_protocol::{AccessToken, Pin};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::host::OPEN;
 use crate::keys::passing::passing;
 use crate::net::listen::{Listen, Listener};
 use crate::net::transport::Accepts;
 use crate::services::invitation::Invitation;
+
+/// The word of the process that serves to the one that relays: the root is open.
+pub(super) const OPEN: &str = "open";
 
 /// Time for which the port is open.
 pub(super) const OPEN_FOR: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode};
 
-use super::direct::{self, OPEN_FOR, Offer};
+use super::direct::{self, OPEN, OPEN_FOR, Offer};
 use super::greeting::{Failure, Reason};
 use super::place::{self, Place};
 use super::{Options, StdioError, relay};
@@ -29,10 +29,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Time between two looks that are made anyway.
 const ANYWAY: Duration = Duration::from_secs(10);
 
-/// The word to the process that relays: the root is open.
-pub(super) const OPEN: &str = "open";
-
-/// The word to it: other clients are served still.
+/// The word to the process that relays: other clients are served still.
 const OTHERS: &str = "others";
 
 /// The word to it: everything is done.
