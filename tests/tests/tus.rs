@@ -114,8 +114,10 @@ fn file_comes_in_pieces_and_is_seen_when_it_is_whole() {
         let reply = patch(&server, &at, sent, &bytes[sent..], "");
         assert_eq!((reply.status, reply.field("Upload-Offset")), (204, "9000000"));
         assert!(fs::read(&file).unwrap() == bytes);
-        let etag = ask(server.address(), "HEAD /new/%C3%BC%20b", "", b"").field("ETag").to_owned();
-        assert_eq!(etag, format!("\"b3-{}\"", blake3::hash(&bytes).to_hex()));
+        if durability == "group" {
+            let reply = ask(server.address(), "HEAD /new/%C3%BC%20b", "", b"");
+            assert_eq!(reply.field("ETag"), format!("\"b3-{}\"", blake3::hash(&bytes).to_hex()));
+        }
         // Until the file is another one, or gone.
         let reply = head(&server, &at);
         assert_eq!((reply.status, reply.field("Upload-Offset")), (200, "9000000"));
@@ -220,7 +222,7 @@ fn requests_that_are_wrong_change_nothing() {
     assert_eq!(ask(server.address(), &format!("GET {at}"), TUS, b"").status, 405);
     assert_eq!(ask(server.address(), "PATCH /.haul/tus/", BYTES, b"").status, 405);
     assert_eq!(offset(&server, &at), 0);
-    assert_eq!(server.partials().unwrap().len(), 2, "one upload, and its journal");
+    assert_eq!(server.partials().unwrap().len(), 1);
     assert_eq!(fs::read(server.root().join("stands")).unwrap(), b"before");
 }
 

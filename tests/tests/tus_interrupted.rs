@@ -8,7 +8,8 @@ use crate::tus::{BYTES, TUS, begin, head, metadata, offset, patch, some};
 /// A request that announces more bytes than it sends.
 fn half(server: &Hauld, at: &str, offset: usize, bytes: &[u8]) -> HttpPeer {
     let mut peer = HttpPeer::connect(server.address());
-    let fields = format!("{BYTES}Upload-Offset: {offset}\r\nContent-Length: 20000000\r\n");
+    let left = 20_000_000 - offset;
+    let fields = format!("{BYTES}Upload-Offset: {offset}\r\nContent-Length: {left}\r\n");
     peer.ask(&format!("PATCH {at}"), &fields, bytes);
     peer
 }
@@ -78,15 +79,17 @@ fn newer_request_takes_the_upload_over_and_the_older_ends() {
     let bytes = some(20_000_000);
     let at = begin(&server, "a", bytes.len());
     let mut older = half(&server, &at, 0, &bytes[..1_000_000]);
-    eventually("bytes are written", || partial_len(&server) == 1_000_000);
+    eventually("bytes are written", || partial_len(&server) > 900_000);
     // While the older one waits for more, whoever asks has the upload.
-    assert_eq!(offset(&server, &at), 1_000_000);
+    let now = offset(&server, &at);
+    assert!((900_000..=1_000_000).contains(&now), "{now}");
     let reply = older.receive();
     assert_eq!(reply.status, 409, "{}", reply.text());
     assert_eq!(older.rest(), b"");
-    let mut older = half(&server, &at, 1_000_000, &bytes[1_000_000..2_000_000]);
-    eventually("bytes are written", || partial_len(&server) == 2_000_000);
-    assert_eq!(patch(&server, &at, 2_000_000, &bytes[2_000_000..], "").status, 204);
+    let mut older = half(&server, &at, now, &bytes[now..now + 16_384]);
+    eventually("bytes are written", || partial_len(&server) > now as u64);
+    let now = usize::try_from(partial_len(&server)).unwrap();
+    assert_eq!(patch(&server, &at, now, &bytes[now..], "").status, 204);
     assert_eq!(older.receive().status, 409);
     assert!(fs::read(server.root().join("a")).unwrap() == bytes);
 }
@@ -103,7 +106,7 @@ fn two_clients_of_one_upload_end_with_the_right_file() {
             scope.spawn(|| {
                 while !file.exists() {
                     let reply = head(&server, &at);
-                    assert!(matches!(reply.status, 200 | 404), "{}", reply.head);
+                    assert!(matches!(reply.status, 200 | 404 | 409), "{}", reply.head);
                     let Ok(now) = reply.field("Upload-Offset").parse::<usize>() else { continue };
                     let end = (now + 300_000).min(bytes.len());
                     let status = patch(&server, &at, now, &bytes[now..end], "").status;
@@ -131,7 +134,7 @@ fn file_that_could_not_be_committed_is_committed_when_its_client_asks() {
 
 #[test]
 fn file_that_can_not_fit_is_refused_before_its_first_byte() {
-    let server = server_with(&["--keep-free", "100TiB"]);
+    let server = server_with(&["--keep-free", "1TiB"]);
     let fields = format!("{TUS}Upload-Length: 100\r\n{}", metadata(&[("filename", "a")]));
     let reply = ask(server.address(), "POST /.haul/tus/", &fields, b"");
     assert_eq!(reply.status, 507, "{}", reply.text());
@@ -189,7 +192,8 @@ fn quota_counts_an_upload_before_its_bytes_come() {
         let fields = format!("{TUS}{length}\r\n{}", metadata(&[("filename", name)]));
         of("POST /.haul/tus/", &fields, b"")
     };
-    assert_eq!(create("Upload-Length: 2000000", "a").status, 507);
+    // Not before the files of the account are counted.
+    eventually("the quota is known", || create("Upload-Length: 2000000", "a").status == 507);
     let reply = create("Upload-Defer-Length: 1", "a");
     assert_eq!(reply.status, 201, "{}", reply.text());
     let at = reply.field("Location").to_owned();

@@ -107,7 +107,7 @@ impl Sink {
                 }
                 _ => len,
             },
-            Self::File(_) | Self::Part { .. } | Self::Ordered(_) => wide(self.offset(), len),
+            Self::File(_) | Self::Part { .. } => wide(self.offset(), len),
             _ => len,
         }
     }

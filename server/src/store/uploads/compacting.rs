@@ -21,8 +21,8 @@ enum Next {
     Begin,
     /// The size, if it was told later.
     Length,
-    /// The tail that was flushed.
-    FlushedTail,
+    /// The tails that were flushed.
+    FlushedTail(usize),
     /// Parts that were flushed, and the record that says so of all of them.
     Flushed(usize),
     /// Parts that have to be read and compared.
@@ -55,9 +55,9 @@ impl Compacting {
         loop {
             let Journal { begin, held, tails, told_size, committing, boot_start, len, .. } =
                 &mut self.journal;
+            let record = |tail: &Tail| Record::Tail { part: tail.part, len: tail.len, cv: tail.cv };
             let tail = |is_one: fn(&Tail) -> bool| {
-                let tail = tails.iter().rev().find(|tail| is_one(tail))?;
-                Some(Record::Tail { part: tail.part, len: tail.len, cv: tail.cv })
+                tails.iter().rev().find(|tail| is_one(tail)).map(record)
             };
             let part = |at: usize, is_one: fn(&HeldPart) -> bool| {
                 let held = held.get(at).filter(|held| is_one(held))?;
@@ -65,10 +65,15 @@ impl Compacting {
             };
             let (record, next) = match self.next {
                 Next::Begin => (Some(Record::Begin(begin.clone())), Next::Length),
-                Next::Length => (told_size.map(|size| Record::Length { size }), Next::FlushedTail),
-                Next::FlushedTail => (tail(|tail| tail.synced), Next::Flushed(0)),
+                Next::Length => {
+                    (told_size.map(|size| Record::Length { size }), Next::FlushedTail(0))
+                }
+                Next::FlushedTail(at) => match tails.iter().filter(|tail| tail.synced).nth(at) {
+                    None => (None, Next::Flushed(0)),
+                    found => (found.map(record), Next::FlushedTail(at + 1)),
+                },
                 Next::Flushed(at) => match part(at, |held| held.synced) {
-                    None if at > 0 || tail(|tail| tail.synced).is_some() => {
+                    None if at > 0 || tails.iter().any(|tail| tail.synced) => {
                         (Some(Record::Synced { from: 0, end: *len }), Next::Unsure(at))
                     }
                     None => (None, Next::Unsure(at)),

@@ -333,10 +333,15 @@ impl Reader {
         self.settle();
         let Self { begin, held, tails, told_size, committing, same_boot, boot_start, len, .. } =
             self;
+        let mut flushed: Vec<usize> =
+            held.iter().filter(|(_, held)| held.synced).map(|(_, held)| held.part).collect();
+        flushed.sort_unstable();
+        flushed.dedup();
+        let whole = flushed.iter().enumerate().take_while(|(at, part)| at == *part).count();
         Some(Journal {
             begin: begin?,
             held: held.into_iter().map(|(_, held)| held).collect(),
-            tails: tails.into_latest(),
+            tails: tails.into_latest(whole),
             told_size,
             committing,
             same_boot,

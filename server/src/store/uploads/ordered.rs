@@ -51,6 +51,9 @@ pub(crate) struct Restoring {
     reading: Option<Reading>,
 }
 
+/// What is left to read, and how many bytes were read; or the partial, once nothing is left.
+type Advanced = Result<(Box<Restoring>, usize), (Partial, OrderedHasher)>;
+
 /// The reading of the part that is not whole.
 #[derive(Debug)]
 struct Reading {
@@ -131,10 +134,7 @@ impl Restoring {
     }
 
     /// Reads the next bytes, through `buffer`; returns how many, or the partial once nothing is left to read.
-    pub(crate) fn advance(
-        mut self: Box<Self>,
-        buffer: &mut [u8],
-    ) -> Result<Result<(Box<Self>, usize), (Partial, OrderedHasher)>, StoreError> {
+    pub(crate) fn advance(mut self: Box<Self>, buffer: &mut [u8]) -> Result<Advanced, StoreError> {
         if !self.verifying.is_over() {
             let Some(geometry) = self.geometry() else { return Err(self.spoiled()) };
             let read = self.verifying.advance(&self.partial, &self.name, geometry, buffer)?;

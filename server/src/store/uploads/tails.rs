@@ -1,7 +1,10 @@
 //! Tails: bytes behind the last whole part of a file whose bytes come in order. Pure.
 //!
-//! Each request that ends within a part leaves one. Two of them say all that the others say: the last, and the last that was
-//! flushed. If the machine crashes, the bytes of the last may be gone, and those of the last that was flushed are not.
+//! Each request that ends within a part leaves one. The last says all that the others say, and of each part the last that was
+//! flushed: if the machine crashes, the bytes of the last may be gone, and so may the record of a part that has become whole
+//! since.
+
+use std::collections::HashSet;
 
 use haul_protocol::Cv;
 
@@ -49,20 +52,22 @@ impl Tails {
         self.keep(UNSETTLED);
     }
 
-    /// Keeps so many of the last, and the last one that was flushed.
+    /// Keeps so many of the last, and of each part the last one that was flushed.
     fn keep(&mut self, count: usize) {
         let first = self.0.len().saturating_sub(count);
-        let synced = self.0.iter().rposition(|(_, tail)| tail.synced);
-        let mut at = 0;
-        self.0.retain(|_| {
-            let stays = at >= first || Some(at) == synced;
-            at += 1;
-            stays
+        let mut seen = HashSet::new();
+        let mut at = self.0.len();
+        self.0.reverse();
+        self.0.retain(|(_, tail)| {
+            at -= 1;
+            (tail.synced && seen.insert(tail.part)) || at >= first
         });
+        self.0.reverse();
     }
 
-    /// The last one that was flushed, if it is not the last, and the last.
-    pub(super) fn into_latest(mut self) -> Vec<Tail> {
+    /// The last, and the last ones that were flushed, but for those in the first `whole` parts, which were flushed as well.
+    pub(super) fn into_latest(mut self, whole: usize) -> Vec<Tail> {
+        self.0.retain(|(_, tail)| tail.part >= whole);
         self.keep(1);
         self.0.into_iter().map(|(_, tail)| tail).collect()
     }

@@ -82,6 +82,9 @@ impl Connection {
         }
         let brings = matches!(method, Method::Post | Method::Patch);
         if brings && matches!(spoken, Spoken::Draft { completes: None, .. }) {
+            if let Some(half) = self.half.http() {
+                half.always("Tus-Version", TUS);
+            }
             let why = "neither Tus-Resumable nor Upload-Complete is told";
             return Err(Wrong::new(Status::PRECONDITION, why).into());
         }
