@@ -188,7 +188,7 @@ impl Connection {
     /// The pin of the server's next key, for a client that has seen the present one.
     fn next_pin(&self, turn: &Turn<'_>) -> Option<Pin> {
         let keys = turn.services.keys.as_ref().filter(|_| self.transport.is_encrypted())?;
-        keys.next_pin()
+        keys.next_pin(self.key_at_start?)
     }
 
     /// The files of the account, if it has a quota.

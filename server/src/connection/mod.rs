@@ -41,7 +41,7 @@ mod work;
 
 use std::sync::Arc;
 
-use haul_protocol::{RequestId, Time};
+use haul_protocol::{Pin, RequestId, Time};
 use rustix::fd::OwnedFd;
 
 use crate::accounts::{ClientId, Login, Origin, Scope, View};
@@ -93,6 +93,8 @@ pub(crate) struct Connection {
     is_owner: bool,
     /// Whether the peer still has to show the invitation of the one client that may come in where it has come in.
     is_uninvited: bool,
+    /// The key that the server had when the peer came.
+    key_at_start: Option<Pin>,
     /// Whether the peer is the client of this process, which tells its user itself how it ends.
     is_own: bool,
     /// Whether anything may be changed here.
@@ -205,6 +207,7 @@ impl Connection {
             user: peer.user,
             is_owner: peer.entrance.is_of_owner(),
             is_uninvited: peer.entrance == Entrance::Direct,
+            key_at_start: services.keys.as_ref().map(|keys| keys.pin()),
             is_own: matches!(peer.entrance, Entrance::Direct | Entrance::Input),
             may_change: services.may_change,
             view: services.whole.clone(),

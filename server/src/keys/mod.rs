@@ -124,9 +124,11 @@ impl Keys {
         self.current.get().pin
     }
 
-    /// The pin of the key that comes next, if there is one.
-    pub(crate) fn next_pin(&self) -> Option<Pin> {
-        *self.next.read()
+    /// The pin of the key that comes next, if there is one, for a client that came when the server had the key `at_start`. It
+    /// may have been shown that key and ask only now: the key that has come since is its next one.
+    pub(crate) fn next_pin(&self, at_start: Pin) -> Option<Pin> {
+        let next = *self.next.read();
+        Some(self.pin()).filter(|present| *present != at_start).or(next)
     }
 
     /// Looks at the files, and takes them if they have changed. A pair that does not fit together, as when only one of both is
@@ -157,10 +159,7 @@ impl Keys {
         }
         // Not before: a client that is shown the key before, and is told of no other, would not know this one when it comes.
         if let Some(next) = next {
-            let (before, present) = (self.next_pin(), self.pin());
-            // Nor would a client that was shown the key before and asks only now, so the key that has come stays announced.
-            let has_come = next.is_none() && before == Some(present);
-            *self.next.write() = if has_come { before } else { next };
+            *self.next.write() = next;
         }
         self.tell_the_end(seen);
     }
@@ -263,22 +262,17 @@ mod tests {
     }
 
     #[test]
-    fn key_that_has_come_stays_announced_for_clients_that_were_shown_the_one_before() {
+    fn key_that_has_come_is_the_next_one_of_clients_that_came_before() {
         let place = tempfile::TempDir::new().unwrap();
         let directory = || Directory::new(place.path());
         let keys = Keys::open(Source::Own(directory())).unwrap();
-        let mut seen = keys.seen();
+        let (mut seen, first) = (keys.seen(), keys.pin());
         let next = directory().make_next().unwrap();
+        assert_eq!(keys.next_pin(first), None);
         keys.look(&mut seen);
-        assert_eq!(keys.next_pin(), Some(next));
+        assert_eq!(keys.next_pin(first), Some(next));
         directory().switch().unwrap();
         keys.look(&mut seen);
-        assert_eq!((keys.pin(), keys.next_pin()), (next, Some(next)));
-        let later = directory().make_next().unwrap();
-        keys.look(&mut seen);
-        assert_eq!((keys.pin(), keys.next_pin()), (next, Some(later)));
-        fs::remove_file(&directory().files()[2]).unwrap();
-        keys.look(&mut seen);
-        assert_eq!((keys.pin(), keys.next_pin()), (next, None));
+        assert_eq!((keys.next_pin(first), keys.next_pin(next)), (Some(next), None));
     }
 }
