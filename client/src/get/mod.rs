@@ -142,7 +142,6 @@ impl Get {
             let wanted = self.wishes.settings.connections;
             Direct::new(wanted.unwrap_or_else(guards::connections))
         });
-        let most = connections + direct.as_ref().map_or(0, Direct::most);
         let queue = Arc::new(Queue::default());
         self.interrupt.attach(&queue);
         let run = Run {

@@ -277,6 +277,7 @@ mod tests {
     fn every_count_has_its_place_and_strangers_share_one() {
         let metrics = Metrics::default();
         metrics.asked(&Op::Ping);
+        metrics.asked_over_http("brew");
         metrics.asked_over_http("propfind");
         metrics.refused(&Code::Quota);
         metrics.refused(&Code::Other(String::from("x\"} 1\nfake 2")));
@@ -291,6 +292,7 @@ mod tests {
         for line in [
             "hauld_requests_total{op=\"ping\"} 1",
             "hauld_http_requests_total{method=\"other\"} 1",
+            "hauld_http_requests_total{method=\"propfind\"} 1",
             "hauld_refusals_total{code=\"quota\"} 1",
             "hauld_refusals_total{code=\"other\"} 1",
             "hauld_clients_total{dialect=\"http\",tls=\"yes\"} 2",

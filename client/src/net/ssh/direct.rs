@@ -43,11 +43,6 @@ impl Direct {
         (!self.is_told.swap(true, Ordering::AcqRel)).then_some(offer.address)
     }
 
-    /// The number of connections that the run may have this way.
-    pub(crate) fn most(&self) -> usize {
-        self.most
-    }
-
     /// hauld offers a way.
     pub(crate) fn offered(&self, offer: Offer) {
         // There is one connection over ssh, and one offer.

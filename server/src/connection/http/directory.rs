@@ -225,7 +225,7 @@ impl Connection {
             Listed::Over { more: false } => {
                 let end = match directory.form {
                     Form::Json => page::JSON_END,
-                    Form::Page(facts) => page::end(facts),
+                    Form::Page(facts) => page::end(&facts),
                     Form::Properties(_) => properties::END,
                 };
                 half.append(end.as_bytes());

@@ -15,8 +15,8 @@ pub(super) mod file;
 mod login;
 mod making;
 mod own;
-pub(super) mod resumable;
 mod page_parts;
+pub(super) mod resumable;
 pub(super) mod several;
 pub(super) mod stated;
 
