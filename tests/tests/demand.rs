@@ -29,6 +29,18 @@ fn one_small_file_takes_one_connection_either_way() {
 }
 
 #[test]
+fn few_small_files_take_one_connection_unless_it_is_slow() {
+    let (server, source) = (server_with(&["--durability", "none"]), TempDir::new().unwrap());
+    (0..3).for_each(|index| fs::write(source.path().join(format!("{index}")), "x").unwrap());
+    let put = |address: &str| {
+        let path = format!("{}/", source.path().display());
+        ["put", &path, address].map(String::from).to_vec()
+    };
+    // All three go in one batch, so nothing waits behind it.
+    assert_eq!(connections(&server, put), 1);
+}
+
+#[test]
 fn large_file_and_many_entries_take_all_connections() {
     let (server, source) = (server(), TempDir::new().unwrap());
     fs::write(source.path().join("large"), counted(40 << 20)).unwrap();

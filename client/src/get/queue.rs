@@ -179,7 +179,7 @@ impl Queue {
                 }
             }
         }
-        self.demand.want();
+        self.demand.waits(state.tasks());
         state.wake();
     }
 
@@ -258,6 +258,11 @@ impl Queue {
     /// Waits until one more connection is of use. `false`: none will be.
     pub(super) fn wait_for_more(&self) -> bool {
         self.demand.wait()
+    }
+
+    /// All connections are needed: one of them is lost, and may not come again.
+    pub(super) fn want_all(&self) {
+        self.demand.want();
     }
 
     /// Whether there will never be anything to do again.

@@ -36,6 +36,10 @@ impl Connecting for Run<'_> {
         self.queue.wait_for_more()
     }
 
+    fn want_all(&self) {
+        self.queue.want_all();
+    }
+
     fn is_finished(&self) -> bool {
         self.queue.is_finished()
     }

@@ -67,7 +67,9 @@ fn connect<'scope, R: Connecting, F: FnOnce() + Send + 'scope>(
 ) {
     let add = |slot| {
         let ending = Arc::clone(ending);
-        threads.spawn(move || {
+        let thread = thread::Builder::new().name(format!("connection-{slot}"));
+        // A run that gets no more threads goes on with those that it has.
+        let _ = thread.spawn_scoped(threads, move || {
             let _guard = ending.guard();
             connect(slot, threads, &ending);
         });

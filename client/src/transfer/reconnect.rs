@@ -37,6 +37,9 @@ pub(crate) trait Connecting: Sync {
     /// Waits until there is more to do than the connections at work get done at once. `false`: there never will be.
     fn wait_for_more(&self) -> bool;
 
+    /// All connections are needed: one of them is lost, and may not come again.
+    fn want_all(&self);
+
     /// Whether there will never be anything to do again.
     fn is_finished(&self) -> bool;
 
@@ -251,6 +254,7 @@ impl<R: Connecting> Slot<'_, R> {
         let error = result.as_ref().err();
         if error.is_some_and(ConnectionError::is_lost) {
             reached.lose();
+            run.want_all();
         }
         let left = connection.leave(error);
         (self.unfenced, self.culprit_gone) = (left.unfenced, left.culprit_gone);
@@ -279,6 +283,7 @@ impl<R: Connecting> Slot<'_, R> {
         let attempts = self.patience.attempts();
         let is_worth_a_word = !self.was_added() || self.was_greeted;
         self.run.put_back(self.place.number, self.unfenced);
+        self.run.want_all();
         // The others went past ssh, and end with it.
         if !self.shared.reconnects && self.place.slot > 0 {
             self.shared.progress.note(Note::NotDirect(error.to_string()));

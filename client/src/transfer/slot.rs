@@ -37,6 +37,10 @@ impl Connecting for Run<'_> {
         self.work.wait_for_more()
     }
 
+    fn want_all(&self) {
+        self.work.want_all();
+    }
+
     fn is_finished(&self) -> bool {
         self.work.is_finished()
     }

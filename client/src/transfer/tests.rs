@@ -115,6 +115,8 @@ impl Connecting for Scripted {
         !self.is_stopped()
     }
 
+    fn want_all(&self) {}
+
     fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
     }

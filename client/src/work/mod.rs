@@ -169,6 +169,11 @@ impl Work {
         self.demand.wait()
     }
 
+    /// All connections are needed: one of them is lost, and may not come again.
+    pub fn want_all(&self) {
+        self.demand.want();
+    }
+
     fn end_if_finished(&self, state: &State) {
         if state.is_finished() {
             self.demand.end();
@@ -352,7 +357,7 @@ impl Work {
         for (_, sender) in &mut state.large {
             sender.take_if(|sender| *sender == number);
         }
-        self.demand.want();
+        self.demand.waits(state.waiting());
         self.hint(&state);
         state.wake(true);
     }
