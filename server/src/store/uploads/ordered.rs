@@ -13,6 +13,8 @@ use super::partial::{Key, Partial};
 use super::reading::JournalReading;
 use super::tails::Tail;
 use super::verifying::Verifying;
+use rustix::io::Errno;
+
 use crate::store::commit::change::Change;
 use crate::store::error::StoreError;
 use crate::store::root::Parents;
@@ -144,7 +146,8 @@ impl Restoring {
             Some(reading) => reading,
             None => self.begin_reading()?,
         };
-        let read = reading.advance(&self.partial, buffer);
+        let failed = |errno| StoreError::new("read", &self.name, errno);
+        let read = reading.advance(&self.partial, buffer).map_err(failed)?;
         if read > 0 {
             self.reading = Some(reading);
             return Ok(Ok((self, read)));
@@ -205,7 +208,7 @@ impl Restoring {
 
 impl Reading {
     /// Reads the next bytes; none are left after 0.
-    fn advance(&mut self, partial: &Partial, buffer: &mut [u8]) -> usize {
+    fn advance(&mut self, partial: &Partial, buffer: &mut [u8]) -> Result<usize, Errno> {
         let at = self.hasher.len();
         while let Some(mark) = self.marks.pop_front_if(|mark| mark.offset <= at) {
             if self.whole.or_else(|| self.hasher.tail()) == Some(mark.cv) {
@@ -213,15 +216,16 @@ impl Reading {
                 self.sure = self.hasher.clone();
             }
         }
-        let Some(mark) = self.marks.front().map(|mark| mark.offset) else { return 0 };
+        let Some(mark) = self.marks.front().map(|mark| mark.offset) else { return Ok(0) };
         let most = usize::try_from(mark - at).unwrap_or(usize::MAX);
         let len = most.min(buffer.len());
-        let read = partial.read_at(&mut buffer[..len], at).unwrap_or(0);
+        // An error is not the end: the offset would go back behind one that was told.
+        let read = partial.read_at(&mut buffer[..len], at)?;
         let mut bytes = &buffer[..read];
         while !bytes.is_empty() {
             self.whole = self.hasher.update(&mut bytes).map(|(_, cv)| cv);
         }
-        read
+        Ok(read)
     }
 }
 

@@ -343,7 +343,11 @@ impl Flush {
             };
         }
         noted?;
-        let failed = |errno| StoreError::new("flush the journal of", &self.name, errno);
+        // Another flush would find nothing left to write, and promise records that are not there.
+        let failed = |errno| {
+            self.partial.spoil();
+            StoreError::new("flush the journal of", &self.name, errno)
+        };
         sys::sync(&self.partial.0.journal).map_err(failed)?;
         sys::sync_directory(&self.partial.0.store.partials).map_err(failed)
     }

@@ -61,10 +61,13 @@ pub(super) fn asked(
 }
 
 /// The answer to a request whose bytes belong elsewhere.
-pub(super) fn elsewhere(offset: u64) -> (Response, String) {
-    let why = "Upload-Offset is not that of the upload";
+pub(super) fn elsewhere(offset: Option<u64>) -> (Response, String) {
+    let why = "Upload-Offset is not that of the upload: HEAD tells it";
     let (response, text) = Response::wrong(Wrong::new(Status::CONFLICT, why));
-    (response.with("Upload-Offset", offset.to_string()), text)
+    match offset {
+        Some(offset) => (response.with("Upload-Offset", offset.to_string()), text),
+        None => (response, text),
+    }
 }
 
 fn told(response: Response, services: &Services, spoken: Spoken, progress: Progress) -> Response {

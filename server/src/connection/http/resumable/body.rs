@@ -61,24 +61,18 @@ impl Body {
         places: Places,
         turn: &Turn<'_>,
     ) -> Result<Self, Refused> {
-        let Told { id, spoken, creates, checksum, framing } = told;
-        let (offset, size) = using.receiving().progress();
-        let services = turn.services;
-        let most = size.unwrap_or(MOST).min(services.tuning().limits.max_file);
-        let len = if let Framing::Length(len) = framing { len } else { 0 };
-        let end = offset.checked_add(len).filter(|end| *end <= most).ok_or_else(too_many)?;
-        let name = &using.upload().name;
-        let (store, parents) = (&services.store, &turn.base.parents);
-        let promised = size.unwrap_or(end);
-        store.promise(parents, &using.token().to_string(), name, promised)?;
-        let room = store.admit(name, len)?;
-        // A head keeps no room from others before its body comes.
-        room.used(room.left().saturating_sub(ADVANCE));
-        if checksum.is_some() {
-            using.receiving().begin_check(using.turn())?;
-        }
+        let (most, promised, room) = match Self::admit(&told, &using, turn) {
+            Ok(admitted) => admitted,
+            // Its client is not told of it, and could not discard it.
+            Err(refused) if told.creates => {
+                using.discard()?;
+                return Err(refused);
+            }
+            Err(refused) => return Err(refused),
+        };
+        let Told { id, spoken, creates, checksum, .. } = told;
         let summed = checksum.map(Summed::begin);
-        let advanced = services.now();
+        let advanced = turn.services.now();
         Ok(Self {
             id,
             spoken,
@@ -92,6 +86,26 @@ impl Body {
             advanced,
             places,
         })
+    }
+
+    /// The offset that no byte may pass, the bytes that the quota has for the file, and the room on the disk.
+    fn admit(told: &Told, using: &Using, turn: &Turn<'_>) -> Result<(u64, u64, Reserved), Refused> {
+        let (offset, size) = using.receiving().progress();
+        let services = turn.services;
+        let most = size.unwrap_or(MOST).min(services.tuning().limits.max_file);
+        let len = if let Framing::Length(len) = told.framing { len } else { 0 };
+        let end = offset.checked_add(len).filter(|end| *end <= most).ok_or_else(too_many)?;
+        let name = &using.upload().name;
+        let (store, parents) = (&services.store, &turn.base.parents);
+        let promised = size.unwrap_or(end);
+        store.promise(parents, &using.token().to_string(), name, promised)?;
+        let room = store.admit(name, len)?;
+        // A head keeps no room from others before its body comes.
+        room.used(room.left().saturating_sub(ADVANCE));
+        if told.checksum.is_some() {
+            using.receiving().begin_check(using.turn())?;
+        }
+        Ok((most, promised, room))
     }
 
     /// Where in the file the next byte goes.

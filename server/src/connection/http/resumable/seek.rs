@@ -170,7 +170,7 @@ impl Connection {
                 half.answer_empty(&taken(turn.services, seeking.spoken, progress));
             }
             Wanted::Bytes(_) => {
-                let (response, text) = elsewhere(size);
+                let (response, text) = elsewhere(Some(size));
                 half.answer(&response, text.as_bytes());
             }
         }
@@ -208,8 +208,9 @@ impl Connection {
             }
             Wanted::Bytes(Append { offset: wanted, size: told, checksum, framing }) => {
                 if wanted != offset {
-                    receiving.settle(using.turn())?;
-                    let (response, text) = elsewhere(offset);
+                    // An offset that is not on the disk yet, or is the end of a file that is not there, `HEAD` alone tells.
+                    let lasts = receiving.settle(using.turn())?.is_none() && size != Some(offset);
+                    let (response, text) = elsewhere(lasts.then_some(offset));
                     if let Some(half) = self.half.http() {
                         half.answer(&response, text.as_bytes());
                     }

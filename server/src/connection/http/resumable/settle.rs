@@ -66,6 +66,10 @@ impl Connection {
         let (receiving, own) = (using.receiving(), using.turn());
         if summed.is_some_and(|summed| !summed.holds()) {
             receiving.roll_back(own);
+            if creates {
+                // Its client is not told of it, and could not discard it.
+                using.discard()?;
+            }
             let why = "the bytes are not those of Upload-Checksum, and were not taken";
             return Err(Wrong::new(Status::CHECKSUM, why).into());
         }
