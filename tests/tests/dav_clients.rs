@@ -89,7 +89,7 @@ fn rclone_syncs_there_and_back() {
     let rclone = |words: &[&str]| {
         let mut rclone = client("rclone", home.path());
         rclone.env("RCLONE_CONFIG", "/dev/null").env("RCLONE_WEBDAV_URL", &url);
-        rclone.env("RCLONE_WEBDAV_VENDOR", "other").env("RCLONE_WEBDAV_USER", "alice");
+        rclone.env("RCLONE_WEBDAV_VENDOR", "owncloud").env("RCLONE_WEBDAV_USER", "alice");
         rclone.env("RCLONE_WEBDAV_PASS", obscured.trim());
         let output = rclone.args(words).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", text(&output));
@@ -105,6 +105,9 @@ fn rclone_syncs_there_and_back() {
     tree::compare_bytes(&at("source/d"), &accounts.at("alice/z")).unwrap();
     fs::remove_file(at("source/d/f 7")).unwrap();
     fs::write(at("source/d/f 8"), "longer than before").unwrap();
+    // Only its mtime tells that it is another one.
+    fs::write(at("source/d/f 9"), "8").unwrap();
+    set_mtime(at("source/d/f 9"), SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
     rclone(&["sync", source, ":webdav:x", empty]);
     rclone(&["sync", ":webdav:x", at("back").to_str().unwrap(), empty]);
     tree::compare_bytes(&at("source"), &at("back")).unwrap();

@@ -23,8 +23,9 @@ fn each_method_needs_its_right() {
         "getter --rights get",
         "copier --rights put,get",
         "keeper --rights put,replace,list,get",
+        "blind --rights put,replace,delete,get",
     ]);
-    for name in ["reader", "writer", "getter", "copier", "keeper"] {
+    for name in ["reader", "writer", "getter", "copier", "keeper", "blind"] {
         fs::write(accounts.at(&format!("{name}/f")), "1").unwrap();
         fs::write(accounts.at(&format!("{name}/g")), "2").unwrap();
         fs::create_dir_all(accounts.at(&format!("{name}/d/e"))).unwrap();
@@ -54,6 +55,8 @@ fn each_method_needs_its_right() {
         ("keeper", "MOVE /.haul/dav/d", over, "", 403),
         ("keeper", "DELETE /.haul/dav/d", "", "", 403),
         ("keeper", "PROPPATCH /f", "", SET, 207),
+        // It may not learn of the entries that would go.
+        ("blind", "DELETE /.haul/dav/d", "", "", 409),
     ] {
         let reply = of(&accounts, name, first, fields, body);
         assert_eq!(reply.status, status, "{name} {first}: {}", reply.text());
@@ -62,7 +65,7 @@ fn each_method_needs_its_right() {
             assert!(reply.text().contains(may), "{name}: {}", reply.text());
         }
     }
-    for name in ["reader", "writer", "getter", "copier", "keeper"] {
+    for name in ["reader", "writer", "getter", "copier", "keeper", "blind"] {
         assert_eq!(accounts.text(&format!("{name}/f")), "1");
         assert_eq!(accounts.text(&format!("{name}/g")), "2");
         assert!(accounts.at(&format!("{name}/d/e")).is_dir());

@@ -27,6 +27,10 @@ impl Connection {
     }
 
     /// Whether the account may replace entries that clients see.
+    pub(super) fn is_in_drop_box(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| login.account.is_drop_box())
+    }
+
     pub(super) fn replaces(&self) -> Replaces {
         match &self.login {
             Some(login)

@@ -43,10 +43,11 @@ pub(crate) enum Field {
     UploadComplete,
     UploadDraftInteropVersion,
     MethodOverride,
+    OcMtime,
     ContentType,
 }
 
-const FIELDS: [(&str, Field); 36] = [
+const FIELDS: [(&str, Field); 37] = [
     ("host", Field::Host),
     ("origin", Field::Origin),
     ("range", Field::Range),
@@ -82,6 +83,7 @@ const FIELDS: [(&str, Field); 36] = [
     ("x-http-method-override", Field::MethodOverride),
     ("accept", Field::Accept),
     ("cookie", Field::Cookie),
+    ("x-oc-mtime", Field::OcMtime),
     ("content-type", Field::ContentType),
 ];
 

@@ -54,7 +54,7 @@ pub(crate) fn begin(name: &[u8], facts: &Facts) -> String {
     if facts.may_put {
         page.push_str(FORM);
         if !facts.is_drop {
-            // What it replaces is nobody else's in a directory of one client alone.
+            // In a directory of one client alone nothing is anybody else's.
             page.push_str(REPLACE);
         }
         page.push_str(FORM_END);

@@ -1,6 +1,6 @@
 //! Requests of HTTP that change something: the same changes as those of the haul dialect, by the same way.
 
-use haul_protocol::{Attributes, EntryKind, Name, RequestId, Right, Rights};
+use haul_protocol::{Attributes, EntryKind, Mtime, Name, RequestId, Right, Rights};
 
 use super::asked::{Asked, Refused};
 use super::stated::Checked;
@@ -69,7 +69,11 @@ impl Connection {
         let checked = Checked::begin(digests::stated(&asked.head)?);
         let size = if let Framing::Length(len) = framing { len } else { 0 };
         let what = (Some(asked.id), name, size);
-        let file = Incoming::admit((services, parents), what, None, Attributes::default())?;
+        // So rclone and the sync clients of ownCloud tell it.
+        let seconds = asked.head.field(Field::OcMtime).and_then(|text| text.parse().ok());
+        let mtime = seconds.map(|s| Mtime { s, ns: 0 });
+        let attributes = Attributes { mtime, ..Attributes::default() };
+        let file = Incoming::admit((services, parents), what, None, attributes)?;
         let success = self.success(stands.is_some());
         self.sink = Sink::File(file.of_http(Sent {
             checked,
@@ -90,7 +94,9 @@ impl Connection {
         let name = turn.base.view.inward(asked.name()?)?;
         let stands = turn.services.store.kind(&turn.base.parents, &name)?;
         self.is_as_addressed(&asked.target, stands.as_ref())?;
-        if asked.target.is_drive && matches!(stands, Some(EntryKind::Directory)) {
+        // An account removes no entries that it may not learn of.
+        let is_tree = matches!(stands, Some(EntryKind::Directory)) && self.may_learn();
+        if asked.target.is_drive && is_tree {
             return self.dav_delete(asked, name);
         }
         if stands.is_none() && self.may_learn() {

@@ -15,7 +15,7 @@ use crate::http::response::{Length, Response};
 use crate::http::status::Status;
 use crate::refusal::Refusal;
 use crate::services::places::Place;
-use crate::store::{Enough, Listed, Listing};
+use crate::store::{Enough, Listed, Listing, Replaces};
 
 /// Bytes of entries that are written at once; one more entry always fits.
 const AT_ONCE: usize = 64 * 1024;
@@ -165,7 +165,10 @@ impl Connection {
     pub(super) fn is_for_drop_page(&self, asked: &Asked) -> bool {
         let puts: Rights = [Right::Put].into_iter().collect();
         let is_page = asked.target.is_directory && !asked.target.asks_for("json");
-        is_page && asked.head.wants_page() && self.may_change && self.may(puts).is_ok()
+        // Otherwise files would be replaced that the page doesn't show.
+        let replaces = self.replaces() != Replaces::Nothing && !self.is_in_drop_box();
+        let may_put = self.may_change && self.may(puts).is_ok() && !replaces;
+        is_page && asked.head.wants_page() && may_put
     }
 
     /// The place for uploads, which tells nothing of the entries that are there.

@@ -60,6 +60,23 @@ fn document(bytes: &[u8], name: &str) -> Result<Element, Wrong> {
     }
 }
 
+/// Properties that a request may want, at most: each entry answers all of them at once.
+const MOST_WANTED: usize = 64;
+
+/// The properties in an element, each once.
+fn tags(element: &Element) -> Result<Vec<Tag>, Wrong> {
+    let mut tags: Vec<Tag> = Vec::new();
+    for inner in element.elements() {
+        if !tags.contains(&inner.tag) {
+            tags.push(inner.tag.clone());
+        }
+        if tags.len() > MOST_WANTED {
+            return Err(Wrong::new(Status::TOO_LARGE, "the XML wants too many properties"));
+        }
+    }
+    Ok(tags)
+}
+
 impl Wanted {
     /// Reads the body of a `PROPFIND`; an empty one wants all.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Wrong> {
@@ -67,15 +84,17 @@ impl Wanted {
             return Ok(Self::All(Vec::new()));
         }
         let document = document(bytes, "propfind")?;
-        let tags = |element: &Element| element.elements().map(|inner| inner.tag.clone()).collect();
         if let Some(prop) = document.dav("prop") {
-            return Ok(Self::These(tags(prop)));
+            return Ok(Self::These(tags(prop)?));
         }
         if document.dav("propname").is_some() {
             return Ok(Self::Names);
         }
         match document.dav("allprop") {
-            Some(_) => Ok(Self::All(document.dav("include").map(tags).unwrap_or_default())),
+            Some(_) => {
+                let more = document.dav("include").map(tags).transpose()?;
+                Ok(Self::All(more.unwrap_or_default()))
+            }
             None => Err(Wrong::bad("the XML wants no properties")),
         }
     }
@@ -201,6 +220,11 @@ mod tests {
         let tags = [("DAV:", "getetag"), ("u", "a"), ("", "b")].map(|(n, l)| Tag::new(n, l));
         assert!(some.looks_closer() && !some.has_room());
         assert_eq!(some, Wanted::These(tags.to_vec()));
+        let of = |inner: &str| format!("<propfind xmlns='DAV:'><prop>{inner}</prop></propfind>");
+        let twice = wanted(&of("<x/><x/>")).unwrap();
+        assert_eq!(twice, Wanted::These(vec![Tag::new("DAV:", "x")]));
+        let many: String = (0..=MOST_WANTED).map(|index| format!("<p{index}/>")).collect();
+        assert_eq!(wanted(&of(&many)).unwrap_err().status, Status::TOO_LARGE);
         for text in ["<propfind/>", "<propfind xmlns='DAV:'/>", "<prop xmlns='DAV:'/>", "<a>", "x"]
         {
             assert_eq!(wanted(text).unwrap_err().status, Status::BAD, "{text}");

@@ -332,7 +332,7 @@
       request.onerror = () => resolve(undefined);
     });
   };
-  const fingerprint = item => `${item.dir}${item.path}|${item.size}|${item.mtime}`;
+  const fingerprint = item => `${item.dir}${item.path}|${item.size}|${item.file.lastModified}`;
   const forget = item => {
     if (item.address) send('DELETE', item.address, { 'Tus-Resumable': '1.0.0' });
     if (item.size > BIG) kept('delete', fingerprint(item));
@@ -361,9 +361,15 @@
     settle(item, 'done');
   };
 
+  // The server has bytes of an earlier attempt: they are no part of the speed.
+  const learned = (item, offset) => {
+    for (const sample of samples) sample[1] += offset - item.sent;
+    item.sent = offset;
+  };
+
   const large = async item => {
     let path;
-    try { path = decodeURIComponent(item.dir).slice(1) + item.path; } catch { path = null; }
+    try { path = decodeURIComponent(item.dir).replace(/^\/\.haul\/dav\//, '/').slice(1) + item.path; } catch { path = null; }
     const has = await hasTus();
     if (isPaused || item.isDropped) return again([item], { status: 0, text: '' });
     if (!item.file) return directory(item);
@@ -389,7 +395,7 @@
       offset = 0;
       await kept('put', item.address, fingerprint(item));
     }
-    item.sent = offset;
+    learned(item, offset);
     while (offset < item.size) {
       if (isPaused || item.isDropped) return again([item], { status: 0, text: '' });
       const end = Math.min(item.size, offset + Math.max(1 << 20, Math.round(pieceBytes)));
@@ -456,7 +462,7 @@
   const draw = () => {
     if (work.hidden) return;
     const now = Date.now();
-    const sent = total.doneBytes + [...sending].reduce((sum, item) => item.state === 'sending' ? sum + item.sent : sum, 0);
+    const sent = total.doneBytes + [...new Set([...big, ...sending])].reduce((sum, item) => ['waiting', 'sending'].includes(item.state) ? sum + item.sent : sum, 0);
     const done = total.done + total.skipped + total.failed;
     samples.push([now, sent, done]);
     while (samples.length > 2 && now - samples[0][0] > 15000) samples.shift();
