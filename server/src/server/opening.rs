@@ -1,0 +1,241 @@
+//! From the addresses of a server to all that it needs before its first thread.
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use haul_protocol::ServerLimits;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::Mode;
+
+use super::bounds::{Bounds, bounds, default_workers, largest_file};
+use crate::accounts::users_file::UsersFile;
+use crate::accounts::{Accounts, View};
+use crate::audit::Audit;
+use crate::commit::notify::ConnectionId;
+use crate::config::{Config, Durability};
+use crate::error::StartError;
+use crate::http::host::Hosts;
+use crate::keys::directory::Directory;
+use crate::monitor::Monitor;
+use crate::net::listen::{Entrance, Listen, Listener, Peer};
+use crate::net::root_socket;
+use crate::runtime::Runtime;
+use crate::services::invitation::Invitation;
+use crate::services::tuning::Tuning;
+use crate::services::{Services, Settings};
+use crate::store::{OpenError, Store};
+use crate::streams::{self, Known, may_serve};
+
+/// Time that another server of the same root has to end, such as one that `hauld --stdio` has started.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Time between two attempts to open a root.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// A server that is bound to its addresses, and has opened nothing else.
+#[derive(Debug)]
+pub struct Listening {
+    pub(super) config: Config,
+    pub(super) listeners: Vec<Listener>,
+    /// Where those who watch come in.
+    pub(super) metrics: Option<Listener>,
+    /// The root, if it is open already.
+    pub(super) directory: Option<OwnedFd>,
+    /// The port that is open for one client.
+    pub(super) direct: Option<(Listener, Invitation)>,
+}
+
+impl Listening {
+    /// The addresses that are listened on.
+    pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
+        self.listeners.iter().map(|listener| &listener.address)
+    }
+
+    /// The same, and the address for those who watch the server.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &Listen> {
+        self.addresses().chain(self.metrics.iter().map(|listener| &listener.address))
+    }
+
+    /// Opens and locks the root, and tidies up what an earlier server has left in it.
+    ///
+    /// # Errors
+    /// If an address may not be served, or the root, a key, the accounts or a resource can't be had.
+    pub fn open(self) -> Result<Ready, StartError> {
+        let Self { config, mut listeners, metrics, directory, direct } = self;
+        let keys = streams::keys(&config)?;
+        let accounts = accounts(&config)?;
+        let known = Known { has_accounts: accounts.are_there(), is_insecure: config.insecure };
+        for listener in &mut listeners {
+            may_serve(&listener.address, config.tls, known)?;
+            streams::decide(listener, &config, keys.as_ref())?;
+        }
+        let audit = config.audit.clone().map(|path| Audit::open(path, &config.root)).transpose()?;
+        let umask = Mode::from_raw_mode(config.umask);
+        let durable = config.durability == Durability::Group && !config.read_only;
+        let (path, keep_free) = (&config.root, config.keep_free);
+        let store = match (directory, config.read_only) {
+            (Some(root), false) => Store::open_at(root, path, umask, durable, keep_free)?,
+            (None, false) => soon(|| Store::open(path, umask, durable, keep_free))?,
+            (Some(root), true) => Store::open_read_only_at(root, path, umask)?,
+            (None, true) => Store::open_read_only(path, umask)?,
+        };
+        let store = if config.kept_digests { store } else { store.without_kept_digests() };
+        let tuning = tuning(&config);
+        let workers = config.workers.map_or_else(default_workers, usize::from);
+        let bounds = bounds(config.max_connections, workers, durable);
+        tracing::info!(
+            root = %store.path().display(),
+            durability = config.durability.as_str(),
+            workers,
+            max_connections = bounds.connections,
+            "serving"
+        );
+        if let Some(keys) = &keys {
+            tracing::info!(key = %keys.pin(), "takes TLS");
+        }
+        // Whoever starts a server for one client is the client.
+        if !listeners.is_empty() && rustix::process::geteuid().is_root() {
+            tracing::warn!(
+                "running as root: uploaded files belong to root; use a user of its own (--user)"
+            );
+        }
+        let mut watched: Vec<Listener> = metrics.into_iter().collect();
+        if !config.read_only {
+            if !listeners.is_empty() {
+                watched.extend(root_listener(&store, root_socket::STATUS));
+            }
+            listeners.extend(root_listener(&store, root_socket::JOIN));
+        }
+        let (direct, invitation) = direct.unzip();
+        listeners.extend(direct);
+        let Bounds { connections, door, places } = bounds;
+        let may_change = !config.read_only;
+        let whole = match config.guards_others {
+            true => View::guarding_others(),
+            false => View::default(),
+        };
+        let settings = Settings {
+            may_change,
+            whole,
+            accounts,
+            audit,
+            keys,
+            invitation,
+            tuning,
+            hosts: Hosts::new(&config.http_hosts),
+            places,
+            connections,
+            door,
+        };
+        let services = Arc::new(Services::new(store, settings));
+        services.prepare_for(&services.accounts.all());
+        let runtime = Runtime::new(services, listeners, workers, (connections, door))?;
+        let monitor = match watched.is_empty() {
+            true => None,
+            false => Some(Monitor::new(watched)?),
+        };
+        for address in monitor.iter().flat_map(Monitor::addresses) {
+            tracing::info!(%address, "tells metrics");
+            if !address.is_local() {
+                tracing::warn!(%address, "everybody who reaches this address can read the metrics");
+            }
+        }
+        let monitor = monitor.map(Arc::new);
+        Ok(Ready { runtime: Arc::new(runtime), workers, durable, config, monitor })
+    }
+}
+
+/// A server that has opened everything outside its root that it will need, and has no thread yet.
+#[derive(Debug)]
+pub struct Ready {
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) workers: usize,
+    pub(super) durable: bool,
+    pub(super) config: Config,
+    pub(super) monitor: Option<Arc<Monitor>>,
+}
+
+impl Ready {
+    /// The root directory.
+    #[must_use]
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.runtime.services.store.directory()
+    }
+
+    /// The addresses that are listened on.
+    pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
+        self.runtime.addresses()
+    }
+
+    /// All addresses that are listened on, also those for people and programs that watch the server.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &Listen> {
+        let watched = self.monitor.iter().flat_map(|monitor| monitor.addresses());
+        self.runtime.addresses().chain(watched)
+    }
+
+    /// Takes a connection before the first thread starts: over this socket, of a peer that could change the root itself.
+    pub(crate) fn adopt(
+        &self,
+        socket: UnixStream,
+        address: &str,
+    ) -> Result<ConnectionId, StartError> {
+        let user = Some(rustix::process::geteuid().as_raw());
+        let peer = Peer { address: address.to_owned(), at: None, user, entrance: Entrance::Input };
+        socket.set_nonblocking(true)?;
+        self.runtime.adopt(socket.into(), peer).ok_or(StartError::Io(ErrorKind::Other.into()))
+    }
+}
+
+/// Opens a root, and waits shortly for another server of it that ends just now.
+fn soon(open: impl Fn() -> Result<Store, OpenError>) -> Result<Store, OpenError> {
+    let deadline = Instant::now() + ENDING;
+    loop {
+        match open() {
+            Err(OpenError::InUse { .. }) if Instant::now() < deadline => thread::sleep(AGAIN),
+            opened => return opened,
+        }
+    }
+}
+
+/// The listener in the root's own directory. Without one nobody can join this server.
+fn root_listener(store: &Store, name: &str) -> Option<Listener> {
+    let path = store.path().join(".haul");
+    let private = store.own_directory().map_err(std::io::Error::from);
+    match private.and_then(|private| root_socket::listen(&private, &path, name)) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::debug!(%error, name, "no socket in `.haul`: other processes can't join this server, or ask it");
+            None
+        }
+    }
+}
+
+/// The settings that may change while the server runs.
+pub(super) fn tuning(config: &Config) -> Tuning {
+    let limits = ServerLimits {
+        max_file: largest_file(config.max_file),
+        window_requests: config.window_requests,
+        ..ServerLimits::default()
+    };
+    let Config { symlinks, timeouts, keep_partials, .. } = *config;
+    Tuning { limits, symlinks, timeouts, keep_partials }
+}
+
+/// The accounts. If other machines reach the server, nobody may do anything without one, also once the last one has been
+/// removed.
+fn accounts(config: &Config) -> Result<Accounts, StartError> {
+    let is_open = config.listen.iter().any(|listen| !listen.is_local());
+    let mut directory = config.config_dir.as_deref();
+    if let Some(path) = directory {
+        match Directory::new(path).outside(&config.root) {
+            Err(error) if UsersFile::in_directory(path).path().exists() => return Err(error.into()),
+            // Clients could put accounts there, so none are looked for.
+            Err(_) => directory = None,
+            Ok(()) => {}
+        }
+    }
+    Ok(Accounts::open(directory, is_open && !config.insecure)?)
+}

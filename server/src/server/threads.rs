@@ -1,0 +1,66 @@
+//! The threads of a server: what ends with them.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crate::monitor::Monitor;
+use crate::runtime::Runtime;
+use crate::services::Services;
+
+/// The threads for those who watch the server.
+#[derive(Debug)]
+pub(super) struct Watched {
+    monitor: Arc<Monitor>,
+    threads: [JoinHandle<()>; 2],
+}
+
+impl Watched {
+    pub(super) fn start(runtime: &Arc<Runtime>, monitor: Arc<Monitor>) -> std::io::Result<Self> {
+        monitor.look(runtime);
+        let spawn = |name: &str, run: fn(&Monitor, &Runtime)| {
+            let (monitor, runtime) = (Arc::clone(&monitor), Arc::clone(runtime));
+            thread::Builder::new().name(name.to_owned()).spawn(move || {
+                let _end_with_me = AbortOnPanic;
+                run(&monitor, &runtime);
+            })
+        };
+        let threads = [spawn("monitor", Monitor::serve)?, spawn("disk", Monitor::keep_looking)?];
+        Ok(Self { monitor, threads })
+    }
+
+    /// Ends both. A disk that does not answer keeps nobody from it.
+    pub(super) fn stop(self) {
+        self.monitor.stop();
+        let [monitor, disk] = self.threads;
+        joined(monitor);
+        if disk.is_finished() {
+            joined(disk);
+        }
+    }
+}
+
+pub(super) fn commit(runtime: &Arc<Runtime>) {
+    let Services { store, uploads, committer, audit, metrics, .. } = &*runtime.services;
+    if let Some(committer) = committer {
+        committer.run(store, uploads, &**runtime, (audit.as_deref(), metrics));
+    }
+}
+
+/// Without one of its threads the server would hang sooner or later, and its clients would wait for ever. A process that
+/// is gone they notice, and every acknowledged change survives.
+pub(super) struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!(thread = thread::current().name(), "a thread has panicked");
+            std::process::abort();
+        }
+    }
+}
+
+pub(super) fn joined(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread has panicked");
+    }
+}
