@@ -128,6 +128,20 @@ impl Connection {
 
     /// The moment by which the peer must have sent or read bytes.
     pub(super) fn peer_deadline(&self, services: &Services, interest: Interest) -> Deadline {
+        let deadline = self.deadline_of_peer(services, interest);
+        match self.is_client_of_process() {
+            // Strangers at its port must not end its run.
+            true => Deadline { scarce: Deadline::NONE.scarce, ..deadline },
+            false => deadline,
+        }
+    }
+
+    /// Whether the peer is the client for whom this process runs. It makes room for nobody.
+    pub(super) fn is_client_of_process(&self) -> bool {
+        self.is_own && !self.is_uninvited
+    }
+
+    fn deadline_of_peer(&self, services: &Services, interest: Interest) -> Deadline {
         let timeouts = services.tuning().timeouts;
         if self.is_uninvited {
             return Deadline::after(self.accepted, timeouts.header, Owes::Bytes);

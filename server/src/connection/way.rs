@@ -30,7 +30,7 @@ impl Connection {
             Dialect::Http(http) => !http.has_come_in,
             Dialect::Classic | Dialect::Haul(_) => false,
         };
-        let is_new = is_unknown && self.job.is_none();
+        let is_new = is_unknown && self.job.is_none() && !self.is_client_of_process();
         self.ended.or(is_new.then_some(self.accepted))
     }
 
