@@ -321,6 +321,9 @@ const withAccounts = {
     // A link: its token goes into the form, and out of the address.
     await page.goto('about:blank');
     await page.goto(`${base}/.haul/login#${token('box')}`);
+    assert.equal(page.url(), `${base}/.haul/login`);
+    // Nobody is logged in who has not said so: any page could lead here.
+    await page.keyboard.press('Enter');
     await page.getByText('Send files').waitFor();
     assert.equal(page.url(), `${base}/`);
     assert.equal(await page.locator('#list').count(), 0);

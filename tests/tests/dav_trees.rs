@@ -245,3 +245,27 @@ fn entry_that_can_not_be_removed_is_told_and_all_others_go() {
     assert_eq!(fs::read_dir(root.join("d/a")).unwrap().count(), 1);
     assert_eq!(fs::read_dir(root.join("d/a/b/c")).unwrap().count(), 10);
 }
+
+/// A COPY or MOVE that is refused has not happened: also the directory stays whose place it would have taken.
+#[test]
+fn refused_copy_removes_nothing() {
+    let server = server_with(&["--max-file", "1KiB"]);
+    let at = |name: &str| server.root().join(name);
+    fs::create_dir(at("d")).unwrap();
+    fs::write(at("d/kept"), "kept").unwrap();
+    fs::write(at("large"), vec![1; 2000]).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        at("fifo"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    for first in ["COPY /.haul/dav/fifo", "MOVE /.haul/dav/fifo", "COPY /.haul/dav/large"] {
+        let reply = ask(server.address(), first, "Destination: /.haul/dav/d\r\n", b"");
+        assert!(reply.status >= 400, "{first}: {}", reply.status);
+        assert_eq!(fs::read_to_string(at("d/kept")).unwrap(), "kept", "{first}");
+    }
+    eventually("nothing is staged", || server.staged().unwrap().is_empty());
+}

@@ -144,7 +144,7 @@ impl Connection {
         let replaces = Replaces::Anything;
         if asked.target.is_drive && meets && name != to {
             let change = Change::Rename { name: name.clone(), to: to.clone(), replace, replaces };
-            return self.dav_move(&asked, (&name, &to), success, change);
+            return self.dav_move(&asked, (&name, &moved, &to), success, change);
         }
         self.http_submit(asked.id, success, Change::Rename { name, to, replace, replaces }, turn);
         Ok(())

@@ -6,5 +6,6 @@
   if (!form || !token) return;
   history.replaceState(null, '', location.pathname + location.search);
   form.elements.token.value = token;
-  form.submit();
+  // Any page can lead here. The person says whether this token is to take the place of the login that may be there.
+  form.querySelector('button').focus();
 })();

@@ -7,12 +7,13 @@ pub(in crate::connection) mod told;
 pub(in crate::connection) mod tree;
 mod walk;
 
-use haul_protocol::{EntryKind, Name, Right, Rights};
+use haul_protocol::{Code, EntryKind, LinkTarget, Name, Right, Rights};
 
 use super::asked::{Asked, Refused};
 use super::change::{Destination, learning, no_parent};
 use super::directory::Directory;
 use crate::connection::Connection;
+use crate::connection::file_body::within;
 use crate::connection::job::Job;
 use crate::connection::turn::Turn;
 use crate::http::dav::asked::{Edit, Plan, Wanted};
@@ -24,7 +25,9 @@ use crate::http::method::Method;
 use crate::http::response::{Length, Response};
 use crate::http::status::{Status, Wrong};
 use crate::http::target::address;
+use crate::refusal::Refusal;
 use crate::store::{Change, Replaces, meet};
+use crate::symlinks::Symlinks;
 use crate::uploads::random_token;
 use told::{Told, head};
 use tree::{Answer, Task, Tree};
@@ -176,6 +179,12 @@ impl Connection {
         let mut tasks = Vec::new();
         if matches!(stands, Some(EntryKind::Directory)) {
             self.may_remove_tree(asked)?;
+            self.may_take_place(&moved, &to, turn)?;
+            if let EntryKind::File { size, .. } = moved {
+                within(size, turn.services.tuning().limits.max_file)?;
+                // Its room and its place in the quota; what is begun here goes at once.
+                drop(turn.services.store.begin_copy(&turn.base.parents, &name, &to)?);
+            }
             tasks.push(Task::Remove(to.clone()));
         }
         let answer = Answer::Plain(self.success(stands.is_some()));
@@ -198,7 +207,7 @@ impl Connection {
     pub(super) fn dav_move(
         &mut self,
         asked: &Asked,
-        (name, to): (&Name, &Name),
+        (name, moved, to): (&Name, &EntryKind, &Name),
         success: Status,
         change: Change,
     ) -> Result<(), Refused> {
@@ -206,9 +215,42 @@ impl Connection {
             return Err(Wrong::new(Status::FORBIDDEN, "one of the two is in the other").into());
         }
         self.may_remove_tree(asked)?;
+        if !matches!(moved, EntryKind::File { .. } | EntryKind::Link { .. } | EntryKind::Directory)
+        {
+            return Err(odd().into());
+        }
         let tasks = vec![Task::Remove(to.clone()), Task::Change(name.clone(), Box::new(change))];
         self.begin_tree(asked, tasks, Answer::Plain(success));
         Ok(())
+    }
+
+    /// Whether a copy of such an entry could take the place of a directory, which goes before the copy is made: a request that
+    /// is refused removes nothing.
+    fn may_take_place(
+        &self,
+        copied: &EntryKind,
+        to: &Name,
+        turn: &Turn<'_>,
+    ) -> Result<(), Refused> {
+        match copied {
+            EntryKind::File { .. } | EntryKind::Directory => Ok(()),
+            EntryKind::Link { target } => Ok(self.may_link(to, target, turn)?),
+            _ => Err(odd().into()),
+        }
+    }
+
+    /// Whether a symlink of this name may point there.
+    pub(super) fn may_link(
+        &self,
+        name: &Name,
+        target: &LinkTarget,
+        turn: &Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let chosen = turn.services.tuning().symlinks;
+        let seen = self.view.outward(name);
+        Symlinks::of_client(chosen, self.login.is_some())
+            .check(seen.as_ref().unwrap_or(name), target)
+            .map_err(Refusal::from)
     }
 
     /// Whether a directory may make way with all in it.
@@ -290,4 +332,8 @@ fn uuid(bytes: &[u8; 16]) -> String {
         token.push_str(&format!("{byte:02x}"));
     }
     token
+}
+
+fn odd() -> Refusal {
+    Refusal::new(Code::Unsupported, "only files, directories and symlinks are copied and moved")
 }

@@ -23,7 +23,6 @@ use crate::http::target::address;
 use crate::refusal::Refusal;
 use crate::services::places::Place;
 use crate::store::{Change, Copy, Replaces};
-use crate::symlinks::Symlinks;
 
 /// Changes that are under way at once.
 const AT_ONCE: usize = 64;
@@ -270,11 +269,7 @@ impl Connection {
                 tree.copying = Some((Box::new(copy), to, place));
             }
             EntryKind::Link { target } => {
-                let symlinks = turn.services.tuning().symlinks;
-                let symlinks = Symlinks::of_client(symlinks, self.login.is_some());
-                let seen = self.view.outward(&to);
-                let checked = symlinks.check(seen.as_ref().unwrap_or(&to), &target);
-                checked.map_err(|refusal| (to.clone(), refusal.into()))?;
+                self.may_link(&to, &target, turn).map_err(|refusal| (to.clone(), refusal))?;
                 let (mtime, replaces) = (None, Replaces::Anything);
                 let change = Change::Link { name: to.clone(), target, mtime, replaces };
                 self.submit_step(tree, to, change, turn);
