@@ -166,8 +166,8 @@ fn rights_and_quotas_hold_for_each_entry() {
         [201, 201]
     );
     assert_eq!(accounts.text("blind/there"), "new");
-    // Nor can it wish to keep one that it may not learn of.
-    assert_eq!(statuses(&of("blind", &[(json!({"name": "there", "size": 3}), b"bad")])), [403]);
+    // One that it wishes to keep stays, though it learns only then that it is there.
+    assert_eq!(statuses(&of("blind", &[(json!({"name": "there", "size": 3}), b"bad")])), [409]);
     assert_eq!(accounts.text("blind/there"), "new");
     let large = vec![1; 600_000];
     let line = |name: &str| json!({"name": name, "size": 600_000});

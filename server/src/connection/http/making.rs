@@ -290,13 +290,13 @@ impl Connection {
             return Err(Refusal::new(Code::Exists, "a directory has that name"));
         }
         let keeps = self.replaces() == Replaces::Nothing;
-        if !may_learn && !replace && !keeps && !self.is_in_drop_box() {
-            let why = "this account may not learn which entries are there, so it can't keep them: say that it replaces";
-            return Err(Refusal::new(Code::Permission, why));
-        }
-        // An account that may not learn what is there gets no answer that tells it before the change is tried.
-        let only_new = may_learn && (!replace || keeps);
-        if let Some((kind, mtime)) = stands.as_ref().filter(|_| only_new) {
+        // An account that may not learn what is there gets no answer that tells it before the change is tried. In a drop box it
+        // replaces only files of its own.
+        let only_new = match may_learn {
+            true => !replace || keeps,
+            false => !replace && !self.is_in_drop_box(),
+        };
+        if let Some((kind, mtime)) = stands.as_ref().filter(|_| only_new && may_learn) {
             if let EntryKind::File { size, .. } = kind {
                 *found = Some(Found { size: *size, mtime: mtime.map(|mtime| mtime.s) });
             }
