@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::monitor::Monitor;
 use crate::runtime::Runtime;
 use crate::services::Services;
+
+/// Time that the disk has for its last answer when the server stops.
+const ANSWERS: Duration = Duration::from_secs(1);
+
+/// Time between two looks whether it has answered.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// The threads for those who watch the server.
 #[derive(Debug)]
@@ -33,6 +40,11 @@ impl Watched {
         self.monitor.stop();
         let [monitor, disk] = self.threads;
         joined(monitor);
+        // It holds the server's sockets, whose files go with them.
+        let begun = Instant::now();
+        while !disk.is_finished() && begun.elapsed() < ANSWERS {
+            thread::park_timeout(LOOK);
+        }
         if disk.is_finished() {
             joined(disk);
         }
