@@ -181,7 +181,7 @@ pub enum Command {
     /// The rests of interrupted uploads of large files, and of interrupted publishes; only while no server serves that root.
     #[command(subcommand)]
     Partials(Partials),
-    /// Who is connected and what is under way, as the server of a root says; asked by its user or by root.
+    /// Ask the server of a root who is connected and what is under way. Only its user and root may.
     Status(Status),
     /// Shows the pin of the server's key, which clients ask for; makes the key if there is none.
     Fingerprint(Fingerprint),

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_millis(5);
 /// The demand of a run for connections besides the first. Once there is any, it stays.
 #[derive(Debug, Default)]
 pub struct Demand {
-    /// Looked at without the lock, by those who would tell.
+    /// The work looks at it without the lock before it tells anything.
     is_decided: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
@@ -40,7 +40,7 @@ impl Demand {
         self.tell(waiting, true);
     }
 
-    /// So much waits now.
+    /// The work has put something in, and so much waits now.
     pub fn waits(&self, waiting: usize) {
         self.tell(waiting, false);
     }

@@ -47,7 +47,7 @@ impl Connection {
 
     /// Whether one more line of the log may tell that this peer has broken off, or breaks the rules.
     pub(super) fn may_tell(&self, services: &Services) -> bool {
-        // What a stranger does at the port that is open for one client would come to that client's terminal.
+        // Strangers at the port that is open for one client would write to that client's terminal.
         !self.is_uninvited && services.lines.may_tell(services.now())
     }
 

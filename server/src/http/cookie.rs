@@ -106,7 +106,7 @@ mod tests {
         }
     }
 
-    /// Whoever sets cookies in clear for the host can't have a browser use another login over TLS.
+    /// A stranger who sets cookies in clear for the host can't have a browser use another login over TLS.
     #[test]
     fn cookie_that_only_this_server_can_have_set_goes_first() {
         let (mine, other) = (SessionId([1; 32]), SessionId([2; 32]));

@@ -55,7 +55,7 @@ impl Peer {
         self.served
     }
 
-    /// What it waits for.
+    /// The events for which it waits.
     pub(super) fn polled(&self) -> PollFd<'_> {
         let writes = !self.half.output().is_empty() || !self.rest.is_empty();
         PollFd::new(&self.socket, if writes { PollFlags::OUT } else { PollFlags::IN })

@@ -170,7 +170,7 @@ impl Session {
     }
 }
 
-/// What a host has said about its failure.
+/// The words of a host about its failure.
 fn failure(said: &str) -> Failure {
     let (reason, message) = said.split_once(' ').unwrap_or(("io", "the server has ended at once"));
     let known = [Reason::Busy, Reason::Denied];

@@ -1,4 +1,4 @@
-//! Whatever bytes a client begins with, they are understood or declined, and never more than the limit is kept.
+//! The server understands or declines any bytes with which a client begins, and never keeps more than the limit.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What a client asks for in XML: which properties it wants to know, and which to set or to remove.
+//! Requests in XML: the properties that a client wants to know, to set or to remove.
 
 use jiff::Timestamp;
 

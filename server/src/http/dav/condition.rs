@@ -10,7 +10,7 @@ const NO_LOCK: &str = "DAV:no-lock";
 
 /// Whether a request is to be carried out, and the first lock that it names.
 ///
-/// Locks hold nobody up here, so whoever names a lock has it.
+/// Locks hold nobody up here, so a client that names a lock has it.
 ///
 /// # Errors
 /// 400 if the field can't be read, 412 if no list of it holds, 501 if only an ETag could tell: the store can't keep such a

@@ -15,7 +15,7 @@ const LONGEST: u64 = 3600;
 /// A lock that is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lock {
-    /// What the client says of itself.
+    /// The client's words about itself.
     owner: Option<Element>,
 }
 

@@ -103,7 +103,7 @@ impl Connection {
 fn method(head: &Head) -> Result<Method, Wrong> {
     match head.field(Field::MethodOverride) {
         None => Ok(head.method),
-        // What a page of another server may send can't become what it may not.
+        // A page of another server may send a method of another kind, and must not turn it into this one.
         Some(_) if head.method != Method::Post => {
             Err(Wrong::bad("X-HTTP-Method-Override comes with POST"))
         }
