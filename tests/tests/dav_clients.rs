@@ -38,6 +38,19 @@ fn litmus_passes() {
     }
 }
 
+/// All that cadaver says to its commands.
+fn cadaver(server: &Hauld, home: &Path, commands: &str) -> String {
+    let mut cadaver = client("cadaver", home)
+        .arg(drive(server))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    cadaver.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    text(&cadaver.wait_with_output().unwrap())
+}
+
 #[test]
 fn cadaver_puts_lists_moves_copies_and_removes() {
     let (server, home) = (server(), TempDir::new().unwrap());
@@ -45,29 +58,13 @@ fn cadaver_puts_lists_moves_copies_and_removes() {
     fs::write(home.path().join("source"), &bytes).unwrap();
     let commands = "mkcol box\ncd box\nput source\nls\ncopy source two\nmove two three\nget three got\n\
                     propset three colour red\npropget three colour\ndelete source\nls\ncd ..\nquit\n";
-    let mut cadaver = client("cadaver", home.path())
-        .arg(drive(&server))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    cadaver.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
-    let said = text(&cadaver.wait_with_output().unwrap());
+    let said = cadaver(&server, home.path(), commands);
     assert!(!said.contains("failed") && !said.contains("error"), "{said}");
     assert!(said.contains("300000") && said.contains("red"), "{said}");
     assert!(fs::read(home.path().join("got")).unwrap() == bytes);
     assert!(fs::read(server.root().join("box/three")).unwrap() == bytes);
     assert_eq!(fs::read_dir(server.root().join("box")).unwrap().count(), 1);
-    let mut cadaver = client("cadaver", home.path())
-        .arg(drive(&server))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    cadaver.stdin.take().unwrap().write_all(b"rmcol box\nquit\n").unwrap();
-    let said = text(&cadaver.wait_with_output().unwrap());
+    let said = cadaver(&server, home.path(), "rmcol box\nquit\n");
     assert!(!server.root().join("box").exists(), "{said}");
 }
 

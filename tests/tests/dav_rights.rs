@@ -131,3 +131,21 @@ fn entries_of_a_tree_are_in_the_audit_log() {
         assert!(text.contains(name), "{name} is not in {text}");
     }
 }
+
+/// A copy is a new symlink: it stays inside its account's root as every other one that a client makes.
+#[test]
+fn copied_symlink_leads_out_of_no_account() {
+    let accounts = Accounts::start(&[&format!("alice {ALL}")]);
+    fs::create_dir_all(accounts.at("alice/p/q")).unwrap();
+    symlink("../../f", accounts.at("alice/p/q/up")).unwrap();
+    symlink("/etc/passwd", accounts.at("alice/p/q/far")).unwrap();
+    for name in ["up", "far"] {
+        let first = format!("COPY /.haul/dav/p/q/{name}");
+        let reply = of(&accounts, "alice", &first, "Destination: /.haul/dav/evil\r\n", "");
+        assert!(reply.status >= 400, "{name}: {}", reply.status);
+        assert!(!accounts.at("alice/evil").is_symlink(), "{name}");
+    }
+    let first = "COPY /.haul/dav/p/q/up";
+    let reply = of(&accounts, "alice", first, "Destination: /.haul/dav/p/q/other\r\n", "");
+    assert_eq!(reply.status, 201, "{}", reply.text());
+}

@@ -99,6 +99,8 @@ fn forms_that_are_none_are_refused() {
     assert_eq!(with("/", MEDIA, &whole[..whole.len() - 12]), 400);
     assert_eq!(with("/", MEDIA, b""), 400);
     assert_eq!(fs::read_dir(server.root()).unwrap().count(), 1, "only the server's own directory");
+    // Bytes behind its end, in the same piece.
+    assert_eq!(with("/", MEDIA, &[&whole[..], b"more"].concat()), 400);
 }
 
 /// A large file goes to the disk as it comes, and nothing of it stays if the browser goes away.

@@ -50,11 +50,11 @@ pub(super) struct Sent {
 /// An mtime that is so old is over, whatever ticks the clock of the file system has.
 const OVER: Duration = Duration::from_millis(2_100);
 
-/// Bytes for which a file has room before its body comes.
-const ADVANCE: u64 = 64 * 1024;
+/// Bytes for which a file has room before its body comes, and after which it counts as going on.
+pub(super) const ADVANCE: u64 = 64 * 1024;
 
 /// Bytes for which it has room once its body comes: a file of the haul dialect is hardly larger.
-const AHEAD: u64 = 4 * 1024 * 1024;
+pub(super) const AHEAD: u64 = 4 * 1024 * 1024;
 
 /// A file of which some bytes have come.
 #[derive(Debug)]
@@ -95,13 +95,10 @@ impl Incoming {
         self.sent.as_ref().is_some_and(|sent| sent.only_new)
     }
 
-    /// The mtime of a file that a client of HTTP has sent, which can state none: a whole second, since `Last-Modified` has no
-    /// parts of one, and one that is over, since the digest is kept only with such an mtime.
+    /// The mtime of a file that a client of HTTP has sent, if it has stated none.
     fn mtime_of_http(&self) -> Option<Mtime> {
         self.sent.as_ref()?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let s = i64::try_from(now.saturating_sub(OVER).as_secs()).ok()?;
-        Some(Mtime { s, ns: 0 })
+        past()
     }
 
     /// Whether nobody has told its size.
@@ -230,4 +227,12 @@ pub(super) fn within(size: u64, max_file: u64) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::TooLarge, message));
     }
     Ok(())
+}
+
+/// The mtime of a file whose client has told none: a whole second, since `Last-Modified` has no parts of one, and one that is
+/// over, since the digest is kept only with such an mtime.
+pub(super) fn past() -> Option<Mtime> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let s = i64::try_from(now.saturating_sub(OVER).as_secs()).ok()?;
+    Some(Mtime { s, ns: 0 })
 }

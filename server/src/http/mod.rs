@@ -24,6 +24,7 @@ pub(crate) mod media;
 pub(crate) mod method;
 mod outbox;
 pub(crate) mod page;
+mod percent;
 pub(crate) mod range;
 pub(crate) mod response;
 pub(crate) mod resumable;

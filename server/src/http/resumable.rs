@@ -5,7 +5,9 @@ use data_encoding::BASE64;
 use haul_protocol::{Mtime, Name};
 
 use super::head::{Field, Head};
+use super::percent::{Piece, pieces};
 use super::status::{Status, Wrong};
+use super::target::odd;
 
 /// The version of tus that is spoken here.
 pub(crate) const TUS: &str = "1.0.0";
@@ -215,20 +217,11 @@ fn queried(query: &str, word: &str) -> Result<Option<Vec<u8>>, Wrong> {
     let Some((_, value)) = found.into_iter().find(|(found, _)| *found == word) else {
         return Ok(None);
     };
-    let mut decoded = Vec::with_capacity(value.len());
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        decoded.push(match byte {
-            b'%' => {
-                let value = digit().zip(digit());
-                let value = value.and_then(|(high, low)| u8::try_from(high << 4 | low).ok());
-                value.ok_or(Wrong::bad("the address has a % that encodes nothing"))?
-            }
-            byte => byte,
-        });
-    }
-    Ok(Some(decoded))
+    let decoded = pieces(value).map(|piece| match piece {
+        Piece::Plain(byte) | Piece::Encoded(byte) => Ok(byte),
+        Piece::Odd => Err(odd()),
+    });
+    decoded.collect::<Result<_, _>>().map(Some)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use haul_protocol::{Name, NameError};
 
+use super::percent::{Piece, pieces};
 use super::status::{Status, Wrong};
 
 /// The address of the network drive.
@@ -122,22 +123,17 @@ fn absolute(text: &str) -> Result<(Option<String>, &str), Wrong> {
 
 /// Decodes each `%XX` once.
 fn decode(path: &str) -> Result<Vec<u8>, Wrong> {
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            decoded.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        let value = digit().zip(digit()).and_then(|(high, low)| u8::try_from(high << 4 | low).ok());
-        match value {
-            Some(0 | b'/') => return Err(Wrong::bad("the address has an encoded slash or NUL")),
-            Some(value) => decoded.push(value),
-            None => return Err(Wrong::bad("the address has a % that encodes nothing")),
-        }
-    }
-    Ok(decoded)
+    let decoded = pieces(path).map(|piece| match piece {
+        Piece::Encoded(0 | b'/') => Err(Wrong::bad("the address has an encoded slash or NUL")),
+        Piece::Plain(byte) | Piece::Encoded(byte) => Ok(byte),
+        Piece::Odd => Err(odd()),
+    });
+    decoded.collect()
+}
+
+/// The error about a `%` that encodes nothing.
+pub(super) fn odd() -> Wrong {
+    Wrong::bad("the address has a % that encodes nothing")
 }
 
 /// Encodes a name, or a part of one, so that it reads back: slashes stay.

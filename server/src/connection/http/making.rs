@@ -189,7 +189,9 @@ impl Connection {
         loop {
             let Entries { body: Body::Form(form), present, .. } = entries else { return Ok(()) };
             match form.receive(bytes)? {
-                None | Some(form::Event::End) => return Ok(()),
+                None => return Ok(()),
+                // Bytes behind the end are none of a form.
+                Some(form::Event::End) => {}
                 Some(form::Event::Part(part)) => {
                     let value = |is_folder| Present::Value { is_folder, bytes: Vec::new() };
                     entries.present = match (&*part.field, part.file) {

@@ -2,21 +2,19 @@
 
 use zeroize::Zeroizing;
 
+use crate::http::percent::{Piece, pieces};
+
 /// The value of a field, decoded; `None`: there is none, or it is no text.
 pub(crate) fn value(body: &[u8], name: &str) -> Option<Zeroizing<String>> {
     let text = std::str::from_utf8(body).ok()?;
     let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
     let value = pairs.into_iter().find(|(found, _)| *found == name)?.1;
     let mut decoded = Zeroizing::new(Vec::with_capacity(value.len()));
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                u8::try_from(digit()? << 4 | digit()?).ok()?
-            }
-            byte => byte,
+    for piece in pieces(value) {
+        decoded.push(match piece {
+            Piece::Plain(b'+') => b' ',
+            Piece::Plain(byte) | Piece::Encoded(byte) => byte,
+            Piece::Odd => return None,
         });
     }
     std::str::from_utf8(&decoded).ok().map(|text| Zeroizing::new(text.to_owned()))

@@ -7,6 +7,7 @@ use haul_protocol::{Code, RequestId};
 use super::signal::Signal;
 use super::summed::Summed;
 use super::{MOST, Places};
+use crate::connection::file_body::{ADVANCE, AHEAD};
 use crate::connection::http::asked::Refused;
 use crate::connection::turn::Turn;
 use crate::http::head::Framing;
@@ -14,12 +15,6 @@ use crate::http::resumable::{Checksum, Spoken};
 use crate::refusal::Refusal;
 use crate::store::{Change, Reserved};
 use crate::uploads::ordered::Using;
-
-/// Bytes after which the upload counts as going on.
-const ADVANCE: u64 = 64 * 1024;
-
-/// Bytes for which room and quota are taken at once.
-const AHEAD: u64 = 4 * 1024 * 1024;
 
 /// The words of a request that brings bytes.
 #[derive(Debug)]

@@ -1,14 +1,13 @@
 //! A request whose bytes have come: it is answered once its file is visible, or once its bytes are flushed if they have to last.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use haul_protocol::{Mtime, RequestId};
+use haul_protocol::RequestId;
 
 use super::Places;
 use super::answer::{Progress, created, taken};
 use super::body::Body;
 use crate::commit::notify::ReplyTo;
 use crate::connection::Connection;
+use crate::connection::file_body::past;
 use crate::connection::http::asked::Refused;
 use crate::connection::sink::Sink;
 use crate::connection::turn::Turn;
@@ -17,9 +16,6 @@ use crate::http::resumable::Spoken;
 use crate::http::status::{Status, Wrong};
 use crate::store::{Change, Flush};
 use crate::uploads::ordered::{Using, overtaken};
-
-/// An mtime that is so old is over, whatever ticks the clock of the file system has.
-const OVER: Duration = Duration::from_millis(2_100);
 
 /// An upload whose file becomes visible, or whose bytes are being flushed, for a request that is answered then.
 #[derive(Debug)]
@@ -131,11 +127,4 @@ impl Connection {
             http.settled = None;
         }
     }
-}
-
-/// The mtime of a file whose client has told none: as that of a file that was `PUT`, a whole second that is over.
-fn past() -> Option<Mtime> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let s = i64::try_from(now.saturating_sub(OVER).as_secs()).ok()?;
-    Some(Mtime { s, ns: 0 })
 }
