@@ -16,7 +16,7 @@ use crate::hauld::Hauld;
 use crate::relay::{Event, Relay};
 
 /// Bytes that the relay passes on before it stalls again.
-const STEP: u64 = 64 << 10;
+const STEP: u64 = 16 << 10;
 
 /// A client that is held.
 #[derive(Debug)]
