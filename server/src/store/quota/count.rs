@@ -236,8 +236,16 @@ impl Store {
     }
 
     /// Counts one. `is_still`: directories stay where they are meanwhile.
-    fn count_one(&self, usage: &Usage, is_still: bool, goes_on: &dyn Fn() -> bool) -> Counted {
+    pub(super) fn count_one(
+        &self,
+        usage: &Usage,
+        is_still: bool,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Counted {
+        // Between two changes: of an entry that is on the disk already the server has told.
+        let turn = self.quotas.turn();
         usage.begin(is_still);
+        drop(turn);
         let Some(begun) = usage.begun() else { return Counted::Not };
         let Some(first) = tick_after(begun, goes_on) else {
             usage.is_not_counted();

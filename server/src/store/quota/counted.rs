@@ -43,10 +43,14 @@ impl Counting {
         if usages.is_empty() { Ok(None) } else { Share::reserved(&usages, amount).map(Some) }
     }
 
-    /// So much is there under a name that was free, or below it, and has used its share.
+    /// A directory is there under a name that was free, with so much in it and itself, and has used its share.
     pub(in crate::store) fn came(&self, name: &[u8], share: Option<Share>, amount: Amount) {
-        let usages = self.usages(name);
-        self.changed(&usages, share.unwrap_or_default(), None, Some(amount));
+        let (usages, mut share) = (self.usages(name), share.unwrap_or_default());
+        if let Some(draft) = &self.draft {
+            draft.changed(&usages, share, Amount::default(), amount);
+            return;
+        }
+        usages.iter().for_each(|usage| usage.came(share.take(usage), amount));
     }
 
     fn changed(

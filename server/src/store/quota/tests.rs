@@ -120,6 +120,71 @@ fn files_that_come_during_a_count_are_counted_once() {
     assert_eq!(used(&store, "all"), (20_000 + 5 * added, 2000 + added));
 }
 
+/// A file is on the disk, and the server has not told of it yet: a count that would begin then waits.
+#[test]
+fn file_that_is_not_told_yet_when_a_count_begins_is_counted_once() {
+    let place = TempDir::new().unwrap();
+    let store = store(&place);
+    store.quotas.set(vec![limits(None, 1 << 30, 1 << 20)]);
+    let usage = store.quotas.of("all").unwrap();
+    store.count_one(&usage, false, &|| true);
+    let amount = Some(Amount::file(5));
+    std::thread::scope(|scope| {
+        let comes = || {
+            fs::write(place.path().join("a"), [0; 5]).unwrap();
+            let count = scope.spawn(|| store.count_one(&usage, false, &|| true));
+            // Some ticks of the clock, in which a count that doesn't wait is over.
+            let mut ticks = (0, since::tick());
+            while ticks.0 < 20 && !count.is_finished() {
+                std::thread::yield_now();
+                let now = since::tick();
+                if now != ticks.1 {
+                    ticks = (ticks.0 + 1, now);
+                }
+            }
+            Ok(count)
+        };
+        let counted = store.counted(&store.parents(), &name("a"), amount, None, comes).unwrap();
+        counted.join().unwrap();
+    });
+    assert_eq!(used(&store, "all"), (5, 1));
+}
+
+/// What is in a staged tree is older than a count that begins before the tree is published.
+#[test]
+fn tree_that_comes_during_a_count_has_it_counted_again() {
+    let place = TempDir::new().unwrap();
+    let store = store(&place);
+    store.quotas.set(vec![limits(None, 1 << 30, 1 << 20)]);
+    let usage = store.quotas.of("all").unwrap();
+    store.count_one(&usage, false, &|| true);
+    // So many that the walk asks whether it is to go on.
+    for at in 0..300 {
+        fs::write(place.path().join(format!("{at}")), []).unwrap();
+    }
+    fs::create_dir(place.path().join(".haul/tree")).unwrap();
+    fs::write(place.path().join(".haul/tree/a"), [0; 5]).unwrap();
+    let parents = store.parents();
+    let has_come = std::cell::Cell::new(false);
+    let goes_on = || {
+        let now = since::tick();
+        let walks = usage.begun().is_some_and(|begun| now > begun);
+        if walks && !has_come.replace(true) {
+            // Later than the first tick of the count.
+            while since::tick() == now {
+                std::thread::yield_now();
+            }
+            fs::rename(place.path().join(".haul/tree"), place.path().join("tree")).unwrap();
+            parents.counting().came(b"tree", None, Amount { bytes: 5, files: 2 });
+        }
+        true
+    };
+    assert_eq!(store.count_one(&usage, false, &goes_on), count::Counted::AtMost);
+    assert!(has_come.get() && usage.is_wanted());
+    assert_eq!(store.count_one(&usage, false, &|| true), count::Counted::Exactly);
+    assert_eq!(used(&store, "all"), (5, 302));
+}
+
 #[test]
 fn amount_is_reserved_in_all_usages_or_in_none() {
     let place = TempDir::new().unwrap();

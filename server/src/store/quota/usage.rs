@@ -216,6 +216,16 @@ impl Usage {
         }
     }
 
+    /// A directory has come, with so much in it and itself. A count under way takes what is in it for old.
+    pub(super) fn came(&self, held: Held, amount: Amount) {
+        let mut state = self.state();
+        state.give_back(held);
+        state.used = state.used + amount;
+        if let Some(since) = &mut state.since {
+            since.changed(true, amount);
+        }
+    }
+
     /// Entries that were reserved are seen now, and others may have gone: they are counted again.
     pub(super) fn published(&self, held: Held) {
         let mut state = self.state();
