@@ -35,13 +35,13 @@ pub(crate) fn carry_out<R: Connecting>(
         .thread_name(|index| format!("connection-{index}"))
         .build()
         .map_err(io::Error::other)?;
-    thread::scope(|threads| {
+    thread::scope(|threads| -> io::Result<()> {
         let ending = Arc::new(Ending::new(run, after));
         let walks = Arc::clone(&ending);
-        threads.spawn(move || {
+        thread::Builder::new().name(String::from("walk")).spawn_scoped(threads, move || {
             let _guard = walks.guard();
             beside();
-        });
+        })?;
         pool.in_place_scope(|scope| {
             for slot in 0..connections {
                 let ending = Arc::clone(&ending);
@@ -54,8 +54,8 @@ pub(crate) fn carry_out<R: Connecting>(
             drop(ending);
             watch(progress, events, observer);
         });
-    });
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Lives through the connections of a slot, and gives each slot that is added a thread. Each slot has its thread to the
