@@ -172,6 +172,10 @@ fn length_may_be_told_later() {
     let reply = head(&server, &at);
     assert_eq!((reply.field("Upload-Defer-Length"), reply.field("Upload-Length")), ("1", ""));
     assert_eq!(patch(&server, &at, 3, b"d", "Upload-Length: 2\r\n").status, 400);
+    // A request that is refused has told no length.
+    assert_eq!(patch(&server, &at, 3, b"def", "Upload-Length: 5\r\n").status, 413);
+    assert_eq!(patch(&server, &at, 3, b"d", "Upload-Length: 1099511627776\r\n").status, 507);
+    assert_eq!(head(&server, &at).field("Upload-Defer-Length"), "1");
     assert_eq!(patch(&server, &at, 3, b"d", "Upload-Length: 6\r\n").status, 204);
     assert_eq!(head(&server, &at).field("Upload-Length"), "6");
     assert_eq!(patch(&server, &at, 4, b"ef", "Upload-Length: 7\r\n").status, 400);

@@ -23,6 +23,8 @@ pub(super) struct Told {
     pub(super) spoken: Spoken,
     /// It begins the upload.
     pub(super) creates: bool,
+    /// The length of the file, which the client tells only now.
+    pub(super) size: Option<u64>,
     pub(super) checksum: Option<Checksum>,
     pub(super) framing: Framing,
 }
@@ -65,7 +67,11 @@ impl Body {
             }
             Err(refused) => return Err(refused),
         };
-        let Told { id, spoken, creates, checksum, .. } = told;
+        let Told { id, spoken, creates, size, checksum, .. } = told;
+        // Only now: a request that is refused tells no length.
+        if let Some(size) = size {
+            using.receiving().set_size(using.turn(), size)?;
+        }
         let summed = checksum.map(Summed::begin);
         let advanced = turn.services.now();
         Ok(Self {
@@ -85,14 +91,18 @@ impl Body {
 
     /// The offset that no byte may pass, the bytes that the quota has for the file, and the room on the disk.
     fn admit(told: &Told, using: &Using, turn: &Turn<'_>) -> Result<(u64, u64, Reserved), Refused> {
-        let (offset, size) = using.receiving().progress();
+        let (offset, known) = using.receiving().progress();
         let services = turn.services;
+        let size = known.or(told.size);
         let most = size.unwrap_or(MOST).min(services.tuning().limits.max_file);
         let len = if let Framing::Length(len) = told.framing { len } else { 0 };
         let end = offset.checked_add(len).filter(|end| *end <= most).ok_or_else(too_many)?;
         let name = &using.upload().name;
         let (store, parents) = (&services.store, &turn.base.parents);
         let promised = size.unwrap_or(end);
+        if let Some(size) = told.size {
+            drop(store.admit(name, size.saturating_sub(offset))?);
+        }
         store.promise(parents, &using.token().to_string(), name, promised)?;
         let room = store.admit(name, len)?;
         // A head keeps no room from others before its body comes.

@@ -108,7 +108,8 @@ impl Connection {
                 .with("Upload-Draft-Interop-Version", version);
             half.tell_before(&before);
         }
-        let told = Told { id, spoken, creates: true, checksum, framing: head.framing };
+        let framing = head.framing;
+        let told = Told { id, spoken, creates: true, size: None, checksum, framing };
         let body = Body::begin(told, using, signal, places, turn)?;
         self.receive_ordered(body);
         Ok(())

@@ -221,9 +221,8 @@ impl Connection {
                         return Err(Wrong::bad("Upload-Length is not that of the upload").into());
                     }
                     within(told, turn.services.tuning().limits.max_file.min(MOST))?;
-                    receiving.set_size(using.turn(), told)?;
                 }
-                let told = Told { id, spoken, creates: false, checksum, framing };
+                let told = Told { id, spoken, creates: false, size: told, checksum, framing };
                 let places = places.map_or_else(|| super::places(turn), Ok)?;
                 let body = Body::begin(told, using, signal, places, turn)?;
                 self.receive_ordered(body);
