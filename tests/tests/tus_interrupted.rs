@@ -98,24 +98,26 @@ fn newer_request_takes_the_upload_over_and_the_older_ends() {
 #[test]
 fn two_clients_of_one_upload_end_with_the_right_file() {
     let server = server();
-    let bytes = some(3_000_000);
-    let at = begin(&server, "a", bytes.len());
-    let file = server.root().join("a");
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while !file.exists() {
-                    let reply = head(&server, &at);
-                    assert!(matches!(reply.status, 200 | 404 | 409), "{}", reply.head);
-                    let Ok(now) = reply.field("Upload-Offset").parse::<usize>() else { continue };
-                    let end = (now + 300_000).min(bytes.len());
-                    let status = patch(&server, &at, now, &bytes[now..end], "").status;
-                    assert!(matches!(status, 204 | 409 | 404), "{status}");
-                }
-            });
-        }
-    });
-    assert!(fs::read(&file).unwrap() == bytes);
+    let bytes = some(600_000);
+    for name in ["a", "b", "c", "d", "e"] {
+        let at = begin(&server, name, bytes.len());
+        let file = server.root().join(name);
+        let send = || {
+            while !file.exists() {
+                let reply = head(&server, &at);
+                assert!(matches!(reply.status, 200 | 404 | 409), "{}", reply.head);
+                let Ok(now) = reply.field("Upload-Offset").parse::<usize>() else { continue };
+                let end = (now + 60_000).min(bytes.len());
+                let status = patch(&server, &at, now, &bytes[now..end], "").status;
+                assert!(matches!(status, 204 | 409 | 404), "{status}");
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(send);
+            send();
+        });
+        assert!(fs::read(&file).unwrap() == bytes);
+    }
 }
 
 /// The last bytes came, but the file could not become visible: asking tries again, and never says that it is whole before.

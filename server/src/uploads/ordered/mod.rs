@@ -153,6 +153,11 @@ impl Using {
         &self.receiving
     }
 
+    /// Bytes that have come, and the size of the whole file, if that is known, unless a newer request has taken it over.
+    pub(crate) fn progress(&self) -> Result<(u64, Option<u64>), Refusal> {
+        self.receiving.progress(self.turn)
+    }
+
     /// Names this use of the upload.
     pub(crate) fn turn(&self) -> u64 {
         self.turn

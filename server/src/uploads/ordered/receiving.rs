@@ -78,10 +78,14 @@ impl Receiving {
         turn
     }
 
-    /// Bytes that have come, and the size of the whole file, if that is known.
-    pub(crate) fn progress(&self) -> (u64, Option<u64>) {
+    /// Bytes that have come, and the size of the whole file, if that is known. Refuses a request that was overtaken: the newer
+    /// one goes on meanwhile.
+    pub(super) fn progress(&self, turn: u64) -> Result<(u64, Option<u64>), Refusal> {
         let state = self.state.lock();
-        (state.hasher.len(), state.size)
+        if state.turn != turn {
+            return Err(overtaken());
+        }
+        Ok((state.hasher.len(), state.size))
     }
 
     /// Bytes of memory that it takes.

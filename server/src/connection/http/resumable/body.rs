@@ -91,7 +91,7 @@ impl Body {
 
     /// The offset that no byte may pass, the bytes that the quota has for the file, and the room on the disk.
     fn admit(told: &Told, using: &Using, turn: &Turn<'_>) -> Result<(u64, u64, Reserved), Refused> {
-        let (offset, known) = using.receiving().progress();
+        let (offset, known) = using.progress()?;
         let services = turn.services;
         let size = known.or(told.size);
         let most = size.unwrap_or(MOST).min(services.tuning().limits.max_file);
@@ -113,9 +113,9 @@ impl Body {
         Ok((most, promised, room))
     }
 
-    /// Where in the file the next byte goes.
+    /// Where in the file the next byte goes, if the request has the upload still.
     pub(in crate::connection) fn offset(&self) -> u64 {
-        self.using.receiving().progress().0
+        self.using.progress().map_or(0, |(offset, _)| offset)
     }
 
     /// Bytes of memory that it takes.
@@ -130,7 +130,7 @@ impl Body {
         turn: &Turn<'_>,
     ) -> Result<(), Refusal> {
         let (name, store) = (&self.using.upload().name, &turn.services.store);
-        let (offset, next) = (self.offset(), bytes.len() as u64);
+        let ((offset, _), next) = (self.using.progress()?, bytes.len() as u64);
         let end = offset.saturating_add(next);
         if end > self.most {
             return Err(too_many());

@@ -186,7 +186,7 @@ impl Connection {
     ) -> Result<(), Refused> {
         let Seeking { id, spoken, wanted, signal, places, .. } = seeking;
         let receiving = using.receiving();
-        let (offset, size) = receiving.progress();
+        let (offset, size) = using.progress()?;
         match wanted {
             Wanted::Removal => {
                 using.discard()?;

@@ -70,7 +70,7 @@ impl Connection {
             return Err(Wrong::new(Status::CHECKSUM, why).into());
         }
         let flush = receiving.settle(own)?;
-        let (offset, mut size) = receiving.progress();
+        let (offset, mut size) = using.progress()?;
         if matches!(spoken, Spoken::Draft { completes: Some(true), .. }) && size != Some(offset) {
             if size.is_some() {
                 return Err(Wrong::bad("the file has fewer bytes than Upload-Length").into());
