@@ -8,7 +8,7 @@ use super::bundle::Bundle;
 use super::compare::Check;
 use super::fetch::Wants;
 use super::file_body::Incoming;
-use super::http::entries::Entries;
+use super::http::page::entries::Entries;
 use super::http::resumable::body::Body;
 use super::job::Job;
 use super::turn::Turn;

@@ -2,22 +2,18 @@
 //!
 //! A request is looked at when its head has come: is it meant for this server, who asks, may they. A `PUT` is staged as its
 //! bytes come, and so are the files of a form; all other requests are carried out when they are complete. `login` finds the
-//! account of each request, `browser` logs browsers in, `change` has changes carried out, `making` makes several entries of one
-//! body, `file` and `directory` are jobs that answer in turns.
+//! account of each request, `change` has changes carried out, `file` and `directory` are jobs that answer in turns, `page` is for
+//! browsers.
 
 pub(super) mod asked;
-mod browser;
 mod change;
 pub(super) mod dav;
 pub(super) mod directory;
-pub(super) mod entries;
 pub(super) mod file;
 mod login;
-mod making;
 mod own;
-mod page_parts;
+pub(super) mod page;
 pub(super) mod resumable;
-pub(super) mod several;
 pub(super) mod stated;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,7 +38,7 @@ use crate::services::Services;
 use asked::{Asked, Refused};
 use dav::failed::Failed;
 use directory::Directory;
-use several::Several;
+use page::several::Several;
 
 /// Bytes of a body that is of no use, and is thrown away so that the connection can go on.
 const MOST_SKIPPED: u64 = 64 * 1024;

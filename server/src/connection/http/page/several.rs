@@ -56,7 +56,7 @@ impl Several {
     }
 
     /// Bytes of memory that it takes.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(in crate::connection::http) fn held_bytes(&self) -> usize {
         self.outcomes.capacity() * size_of::<Outcome>() + self.words
     }
 
@@ -159,7 +159,7 @@ impl Connection {
     }
 
     /// The request has come whole.
-    pub(super) fn all_have_come(&mut self) {
+    pub(in crate::connection::http) fn all_have_come(&mut self) {
         if let Some(several) = self.http().and_then(|http| http.several.as_mut()) {
             several.is_whole = true;
             self.tell_all();

@@ -3,9 +3,9 @@
 use haul_protocol::RequestId;
 use zeroize::Zeroizing;
 
-use super::asked::Asked;
 use crate::accounts::Denied;
 use crate::connection::Connection;
+use crate::connection::http::asked::Asked;
 use crate::connection::login::unknown_token;
 use crate::connection::sink::Sink;
 use crate::connection::turn::Turn;
@@ -25,7 +25,7 @@ const MAX_FORM: u64 = 4096;
 
 impl Connection {
     /// The addresses that are open to those who have no login yet. Returns the request if it is for none of them.
-    pub(super) fn open_to_all(
+    pub(in crate::connection::http) fn open_to_all(
         &mut self,
         asked: Asked<Own>,
         services: &Services,
@@ -51,7 +51,12 @@ impl Connection {
     }
 
     /// The page that asks for a token. `why`: the reason why there is no login yet; `to`: the address to go on to.
-    pub(super) fn login_page(&mut self, status: Status, why: Option<&str>, to: &str) {
+    pub(in crate::connection::http) fn login_page(
+        &mut self,
+        status: Status,
+        why: Option<&str>,
+        to: &str,
+    ) {
         let Some(half) = self.half.http() else { return };
         let Ok(nonce) = Nonce::draw() else {
             return half.refuse_wrong(Wrong::new(Status::BUSY, "the system has no random bytes"));

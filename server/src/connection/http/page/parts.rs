@@ -12,13 +12,18 @@ use crate::http::status::{Status, Wrong};
 
 /// Each part: its name, its bytes.
 const PARTS: [(&str, &str); 2] = [
-    ("page.js", include_str!("../../http/page/page.js")),
-    ("login.js", include_str!("../../http/page/login.js")),
+    ("page.js", include_str!("../../../http/page/page.js")),
+    ("login.js", include_str!("../../../http/page/login.js")),
 ];
 
 impl Connection {
     /// A part of the page.
-    pub(super) fn page_part(&mut self, id: RequestId, head: &Head, name: &str) {
+    pub(in crate::connection::http) fn page_part(
+        &mut self,
+        id: RequestId,
+        head: &Head,
+        name: &str,
+    ) {
         let part = PARTS.iter().find(|(known, _)| *known == name);
         let refused = match part {
             None => Some(Wrong::new(Status::NOT_FOUND, "the page has no such part")),

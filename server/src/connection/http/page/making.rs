@@ -3,13 +3,13 @@
 
 use haul_protocol::{Attributes, Code, EntryKind, Mtime, Name, RequestId, Right, Rights};
 
-use super::asked::{Asked, Refused};
 use super::entries::{Body, Entries, Present};
 use super::several::{Answer, Found, Several};
-use super::stated::Checked;
 use crate::commit::notify::ReplyTo;
 use crate::connection::Connection;
 use crate::connection::file_body::{Incoming, Sent};
+use crate::connection::http::asked::{Asked, Refused};
+use crate::connection::http::stated::Checked;
 use crate::connection::rights::only_reads;
 use crate::connection::sink::Sink;
 use crate::connection::turn::Turn;
@@ -45,7 +45,7 @@ enum Kind {
 
 impl Connection {
     /// A form for a directory.
-    pub(super) fn http_form(&mut self, asked: Asked) {
+    pub(in crate::connection::http) fn http_form(&mut self, asked: Asked) {
         let begun = self.may_make(&asked.head).and_then(|()| {
             if !asked.target.is_directory {
                 let why = "a form is sent to the address of a directory, which ends with a slash";
@@ -65,7 +65,7 @@ impl Connection {
     }
 
     /// Rows of files, for the directory that the query names.
-    pub(super) fn http_rows(&mut self, asked: Asked<Own>) {
+    pub(in crate::connection::http) fn http_rows(&mut self, asked: Asked<Own>) {
         let begun = self.may_make(&asked.head).and_then(|()| {
             let media = asked.head.field(Field::ContentType).unwrap_or_default();
             if !media.eq_ignore_ascii_case(ROWS) {
