@@ -68,7 +68,7 @@ fn half_bundles_of_many_make_room_for_an_honest_client() {
 /// What it has asked for is held for as long as the server reads files for it, and that is not the client's doing.
 #[test]
 fn client_for_which_the_server_reads_files_makes_no_room_for_peers_that_hold_unfinished_headers() {
-    let server = server_with(&["--durability", "none"]);
+    let server = server_with(&["--durability", "none", "--header-timeout", "10m"]);
     // Sparse, and so large that it is not read to its end here.
     let size = 1_u64 << 40;
     fs::File::create(server.root().join("f")).unwrap().set_len(size).unwrap();
