@@ -18,6 +18,7 @@ mod kept_digest;
 mod leave;
 mod link;
 mod list;
+mod look;
 mod mark;
 mod mode;
 mod mounted;

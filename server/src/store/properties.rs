@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::attributes::can_be_set;
 use super::commit::dirty::Touched;
 use super::error::StoreError;
-use super::list::{missing, mtime};
+use super::look::{missing, mtime};
 use super::open::BENEATH;
 use super::readable::{READ, state_of};
 use super::replaces::Replaces;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::error::StoreError;
-use super::list::{missing, mtime};
+use super::look::{missing, mtime};
 use super::open::BENEATH;
 use super::root::Parents;
 use super::{Store, sys};

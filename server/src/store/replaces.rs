@@ -109,7 +109,7 @@ impl Store {
         });
         let is_other_time = is_file
             && attributes.mtime.is_some_and(|wanted| {
-                let has = super::list::mtime(&found);
+                let has = super::look::mtime(&found);
                 has != Some(wanted) && has != self.mtimes.kept(wanted)
             });
         match is_other_mode || is_other_time {

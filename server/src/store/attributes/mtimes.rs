@@ -5,7 +5,7 @@ use rustix::fd::OwnedFd;
 
 use super::times;
 use crate::locks::{Mutex, Rank};
-use crate::store::list::mtime;
+use crate::store::look::mtime;
 
 /// A file of ours on the root's file system, to try mtimes on. Linux cuts a time that a file system can't
 /// hold to its range and granularity without an error (utimensat(2)); an entry whose mtime was cut must

@@ -12,7 +12,7 @@ use crate::store::attributes::mode_of_file;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::inherit::gives_to_children;
-use crate::store::list::mtime;
+use crate::store::look::mtime;
 use crate::store::quota::{Amount, Share};
 use crate::store::replaces::Replaces;
 use crate::store::root::Parents;

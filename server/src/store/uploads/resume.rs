@@ -16,7 +16,7 @@ use super::verifying::Verifying;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::identity::Identity;
-use crate::store::list::mtime;
+use crate::store::look::mtime;
 use crate::store::mode::kept;
 use crate::store::replaces::Replaces;
 use crate::store::root::Parents;

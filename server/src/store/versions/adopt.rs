@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
-use crate::store::list::mtime;
+use crate::store::look::mtime;
 use crate::store::mode::kept;
 use crate::store::open::BENEATH;
 use crate::store::root::Parents;
