@@ -224,7 +224,9 @@ impl Check {
                 let right = reading.digest() == unread.digest;
                 match (right, unread.present) {
                     (true, Some(file)) => self.take_over(file, turn)?,
-                    (right, _) => self.settle(right),
+                    // The draft alone decides.
+                    (false, Some(Present { before, .. })) => self.settle_as(before),
+                    (right, None) => self.settle(right),
                 }
             }
             Some((Read::Copy(copying), _)) => {
@@ -285,13 +287,28 @@ impl Check {
         Ok(())
     }
 
-    /// The first file that waits is decided.
+    /// The first file that waits is decided: its letter is the one that it has, if its bytes are right.
     fn settle(&mut self, right: bool) {
-        let Some(unread) = self.unread.pop_front() else { return };
-        self.unread_names -= unread.entry.name.as_bytes().len();
-        if !right && let Some(letter) = self.letters.get_mut(unread.place.index) {
-            *letter = Verdict::Digest.letter();
+        match right {
+            true => drop(self.decided()),
+            false => self.settle_as(Verdict::Digest),
         }
+    }
+
+    /// The first file that waits has this letter.
+    fn settle_as(&mut self, verdict: Verdict) {
+        if let Some(index) = self.decided()
+            && let Some(letter) = self.letters.get_mut(index)
+        {
+            *letter = verdict.letter();
+        }
+    }
+
+    /// Takes the first file that waits, and tells its place in the order.
+    fn decided(&mut self) -> Option<usize> {
+        let unread = self.unread.pop_front()?;
+        self.unread_names -= unread.entry.name.as_bytes().len();
+        Some(unread.place.index)
     }
 }
 
