@@ -229,7 +229,7 @@ pub enum OrderError {
     /// More is unanswered than the window allows.
     #[error(
         "window exceeded: {requests} requests and {bytes} bytes unanswered, \
-         {max_requests} and {max_bytes} allowed"
+         {max_requests} and {max_bytes} allowed, and the newest id under 16 times as many after the oldest without an answer"
     )]
     Window {
         /// Unanswered requests, the new one included.

@@ -346,7 +346,7 @@ impl<T> ClientConnection<T> {
             Answer::Hello(hello) if hello.version != self.version => {
                 Err(ClientError::Version { answered: hello.version, asked: self.version })
             }
-            Answer::Hello(hello) if self.decoder.body_left() == Some(0) => {
+            Answer::Hello(hello) => {
                 let limits = self.bounded(hello.limits)?;
                 self.book = Requester::new(&limits);
                 self.greeting = None;

@@ -88,6 +88,28 @@ fn limits_of_a_server_are_bounded_by_the_clients_own() {
     }
 }
 
+/// A later version of the protocol may give any answer a body (section 3.1).
+#[test]
+fn body_of_the_answer_to_hello_is_skipped() {
+    let mut client = client();
+    client.sent(client.output().len(), START);
+    let mut answer = Vec::new();
+    encode::answer(&server_hello(ServerLimits::default()), &mut answer).unwrap();
+    let mut header = Vec::from(&b"{\"length\":4,"[..]);
+    header.extend_from_slice(&answer[5..]);
+    let mut bytes = Vec::from(u32::try_from(header.len()).unwrap().to_le_bytes());
+    bytes.extend_from_slice(&header);
+    bytes.extend_from_slice(b"body");
+    let answer = Answer::Answered { id: RequestId::FIRST, length: 0, reply: Reply::Done };
+    encode::answer(&answer, &mut bytes).unwrap();
+    let mut input = &bytes[..];
+    let event = client.receive(&mut input, START);
+    assert!(matches!(event, Ok(Some(ClientEvent::Greeted(_)))), "{event:?}");
+    client.request(1, &Op::Ping, 0, START).unwrap();
+    let event = client.receive(&mut input, START);
+    assert!(matches!(&event, Ok(Some(ClientEvent::Answered(1, ..)))), "{event:?}");
+}
+
 #[test]
 fn nothing_fits_before_hello_is_answered() {
     let mut client = client();
