@@ -73,6 +73,7 @@ impl Http {
     pub(super) fn held_bytes(&self) -> usize {
         self.asked.as_ref().map_or(0, |asked| asked.head.held_bytes())
             + self.several.as_ref().map_or(0, |several| several.held_bytes())
+            + self.settled.as_ref().map_or(0, |settled| settled.held_bytes())
             + self.body.capacity()
     }
 }

@@ -95,9 +95,28 @@ impl Ordered {
                 let receiving = Arc::clone(receiving);
                 drop(table);
                 let turn = receiving.take_over(waker);
-                Entered::Open(Using { ordered: self.clone(), token, receiving, turn })
+                let using =
+                    Using { ordered: self.clone(), token, receiving, turn: turn.unwrap_or(0) };
+                match turn {
+                    Some(_) => Entered::Open(using),
+                    None => self.wait_for_the_end(using, waker),
+                }
             }
         }
+    }
+
+    /// The request came when another one had taken the upload to make a file of it, or to remove it: then it waits as if it
+    /// were busy already.
+    fn wait_for_the_end(&self, using: Using, waker: &Waker) -> Entered {
+        match self.0.lock().get_mut(&using.token) {
+            Some(entry) if !entry.is_open_anew(&using.receiving) => {
+                entry.waiting.push(waker.clone());
+            }
+            // It is over by now.
+            _ => waker.wake_by_ref(),
+        }
+        drop(using);
+        Entered::Waits
     }
 
     /// Nobody else can use the upload of this key until the result is dropped; `None`: it is in use. A key that no upload can
@@ -117,6 +136,13 @@ impl Ordered {
         let entry = self.0.lock().remove(&token);
         let waiting = entry.map(|entry| entry.waiting).unwrap_or_default();
         waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Entry {
+    /// Whether it is open, and not as `before`.
+    fn is_open_anew(&self, before: &Arc<Receiving>) -> bool {
+        matches!(&self.stage, Stage::Open { receiving, .. } if !Arc::ptr_eq(receiving, before))
     }
 }
 
@@ -182,7 +208,10 @@ impl Using {
             ordered: Some(busy),
         };
         let told = self.upload().facts.mtime.map(|(s, ns)| Mtime { s, ns });
-        let change = partial.finish_ordered(self.upload(), size, told.or(mtime), digest)?;
+        let left = partial.clone();
+        let change = partial.finish_ordered(self.upload(), size, told.or(mtime), digest);
+        // What a flush of this use has still to note would be in the way of the next one.
+        let change = change.inspect_err(|_| left.close())?;
         Ok((change, publishing))
     }
 

@@ -66,16 +66,18 @@ impl Receiving {
         &self.upload
     }
 
-    /// A newer request has it. The older one is woken, and finds that it has it no more.
-    pub(super) fn take_over(&self, waker: &Waker) -> u64 {
+    /// A newer request has it. The older one is woken, and finds that it has it no more. `None`: there is nothing to have any
+    /// more, because the older one makes a file of it or removes it.
+    pub(super) fn take_over(&self, waker: &Waker) -> Option<u64> {
         let mut state = self.state.lock();
+        state.partial.as_ref()?;
         state.roll_back();
         state.turn += 1;
         let turn = state.turn;
         let older = std::mem::replace(&mut state.waker, waker.clone());
         drop(state);
         older.wake();
-        turn
+        Some(turn)
     }
 
     /// Bytes that have come, and the size of the whole file, if that is known. Refuses a request that was overtaken: the newer

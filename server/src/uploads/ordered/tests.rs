@@ -121,6 +121,24 @@ fn newer_request_has_the_upload_and_the_older_one_is_woken_and_writes_no_more() 
     assert_eq!(offset(&fixture.find()), 300);
 }
 
+/// A request comes between the moment when another one takes the upload for its file, and the one when it is busy.
+#[test]
+fn request_that_comes_while_the_upload_becomes_a_file_waits_for_the_file() {
+    let (fixture, using) = Fixture::begin();
+    write(&using, &[7; 3000]).unwrap();
+    let (partial, ..) = using.receiving.take_whole(using.turn).unwrap();
+    let counts = Arc::new(Counts::default());
+    assert!(matches!(fixture.enter(&counts.clone().into()), Entered::Waits));
+    assert_eq!(counts.0.load(Ordering::Relaxed), 0);
+    let busy = using.busy();
+    drop(using);
+    partial.close();
+    assert_eq!(counts.0.load(Ordering::Relaxed), 0);
+    drop(busy);
+    assert_eq!(counts.0.load(Ordering::Relaxed), 1);
+    assert!(matches!(fixture.enter(Waker::noop()), Entered::Begun(_)));
+}
+
 #[test]
 fn bytes_that_are_checked_count_only_once_they_are_right() {
     let (fixture, using) = Fixture::begin();

@@ -29,6 +29,13 @@ pub(in crate::connection::http) struct Settled {
     pub(super) _places: Option<Places>,
 }
 
+impl Settled {
+    /// Bytes of memory that it takes.
+    pub(in crate::connection::http) fn held_bytes(&self) -> usize {
+        self.using.receiving().held_bytes()
+    }
+}
+
 impl Connection {
     /// The bytes of an upload may come.
     pub(super) fn receive_ordered(&mut self, body: Body) {
