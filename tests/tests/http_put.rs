@@ -271,3 +271,19 @@ fn upload_over_http_is_in_the_audit_log_like_any_other() {
     assert!(lines.iter().any(|line| has(&digest, line) && line["size"] == 3), "{text}");
     assert!(lines.iter().any(|line| has("remov", line) && has("\"a\"", line)), "{text}");
 }
+
+#[test]
+fn mtime_that_a_client_tells_is_set_or_refused() {
+    let server = server();
+    let put = |mtime: &str| {
+        let fields = format!("Content-Length: 1\r\nX-OC-Mtime: {mtime}\r\n");
+        ask(server.address(), "PUT /f", &fields, b"x").status
+    };
+    assert_eq!(put("1700000000.5"), 201);
+    let found = fs::metadata(server.root().join("f")).unwrap();
+    assert_eq!((found.mtime(), found.mtime_nsec()), (1_700_000_000, 500_000_000));
+    for wrong in ["soon", "9223372036854775807", "253402300800", ""] {
+        assert_eq!(put(wrong), 400, "{wrong}");
+    }
+    assert_eq!(fs::metadata(server.root().join("f")).unwrap().mtime(), 1_700_000_000);
+}

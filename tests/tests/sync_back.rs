@@ -239,3 +239,20 @@ fn durability_is_that_of_the_machine_that_is_written_to() {
     let words = ["sync", "--durability", "none", "s", &setting.at("t")];
     setting.haul(&words).assert().code(2).stderr(contains("hauld --durability"));
 }
+
+/// Entries whose numbers the protocol has not: a time after 2^53 seconds, and a file of more than 2^53 bytes, of holes.
+#[test]
+fn entry_with_a_number_that_can_not_be_said_is_listed_and_not_removed_here() {
+    let setting = same_on_both_sides();
+    let (far, huge) = (setting.target().join("a"), setting.target().join("b"));
+    set_mtime(&far, SystemTime::UNIX_EPOCH + Duration::from_secs(i64::MAX.unsigned_abs()));
+    assert_eq!(fs::metadata(&far).unwrap().mtime(), i64::MAX, "the root is not in memory");
+    File::options().write(true).open(&huge).unwrap().set_len(1 << 60).unwrap();
+    let listed = setting.haul(&["ls", &setting.at("s")]).assert().success();
+    let listed = String::from_utf8(listed.get_output().stdout.clone()).unwrap();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), ["a", "b", "l", "sub/"]);
+    let _ = back(&setting, &["--delete"]);
+    assert_eq!(fs::read(here(&setting).join("a")).unwrap(), b"a");
+    assert_eq!(fs::read(here(&setting).join("b")).unwrap(), b"b");
+    assert_eq!(fs::metadata(here(&setting).join("a")).unwrap().mtime(), (1 << 53) - 1);
+}

@@ -1,8 +1,11 @@
 //! Going on with requests that take more than one turn.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use haul_protocol::{Bundled, Code, Name, Op, Reply, Request, RequestId, encode_entry};
+use haul_protocol::{
+    Bundled, Code, Entry, EntryKind, Name, Op, Reply, Request, RequestId, encode_entry,
+};
 
 use super::bundle::Bundle;
 use super::compare::Check;
@@ -193,10 +196,10 @@ impl Connection {
         let store = &turn.services.store;
         let view = &turn.base.view;
         let listed = listing.advance(store, &turn.base.parents, &is_over, |entry| {
-            // Numbers that the protocol can't say are not of this world; nor is the entry.
-            if let Err(error) = view.shown(entry, |entry| encode_entry(entry, body)) {
-                tracing::warn!(name = %entry.name, %error, "could not list an entry");
-            }
+            let Ok(()) = view.shown(entry, |entry| {
+                say(entry, body);
+                Ok::<_, Infallible>(())
+            });
             *entries += 1;
             let is_enough = body.len() > LIST_BYTES || *entries == LIST_ENTRIES;
             if is_enough { Enough::Yes } else { Enough::No }
@@ -290,5 +293,16 @@ impl Connection {
     pub(super) fn bundle_complete(&mut self, mut bundle: Bundle, turn: &mut Turn<'_>) {
         let body = std::mem::take(&mut bundle.body);
         self.begin_bundle(bundle, &body, turn);
+    }
+}
+
+/// Adds an entry to a list. A file of a size that the protocol can't say is one of no known kind; it is never left out: a client
+/// that goes by the list would remove its own entry of that name.
+fn say(entry: &Entry, list: &mut Vec<u8>) {
+    if encode_entry(entry, list).is_err() {
+        let kind = EntryKind::Other;
+        let other = Entry { name: entry.name.clone(), kind, mode: None, mtime: None };
+        let said = encode_entry(&other, list);
+        debug_assert!(said.is_ok(), "it has no numbers: {said:?}");
     }
 }

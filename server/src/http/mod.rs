@@ -22,6 +22,7 @@ pub(crate) mod lines;
 pub(crate) mod machine;
 pub(crate) mod media;
 pub(crate) mod method;
+pub(crate) mod mtime;
 mod outbox;
 pub(crate) mod page;
 mod percent;

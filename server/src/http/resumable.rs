@@ -5,6 +5,7 @@ use data_encoding::BASE64;
 use haul_protocol::{Mtime, Name};
 
 use super::head::{Field, Head};
+use super::mtime;
 use super::percent::{Piece, pieces};
 use super::status::{Status, Wrong};
 use super::target::odd;
@@ -163,7 +164,7 @@ pub(crate) fn described(head: &Head, query: &str) -> Result<Described, Wrong> {
     };
     let wrong = Wrong::bad("the filename is no name that this server can have");
     let name = Name::parse(&name).map_err(|_| wrong)?;
-    let mtime = of("mtime").map(mtime).transpose()?;
+    let mtime = of("mtime").map(mtime::parsed).transpose()?;
     let only_new = match of("replace") {
         None | Some(b"yes") => false,
         Some(b"no") => true,
@@ -192,23 +193,6 @@ fn metadata(text: &str) -> Result<Vec<(&str, Vec<u8>)>, Wrong> {
         all.push((key, value));
     }
     Ok(all)
-}
-
-/// Seconds since 1970, perhaps with a fraction.
-fn mtime(text: &[u8]) -> Result<Mtime, Wrong> {
-    let wrong = Wrong::bad("the mtime is no number of seconds");
-    let text = std::str::from_utf8(text).map_err(|_| wrong)?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole.strip_prefix('-').unwrap_or(whole)) || !digits(fraction) {
-        return Err(wrong);
-    }
-    let s = whole.parse().map_err(|_| wrong)?;
-    // Before 1970 a fraction would count backwards.
-    let fraction = if whole.starts_with('-') { "0" } else { fraction };
-    let nanos = format!("{fraction:0<9}");
-    let ns = nanos.get(..9).and_then(|nanos| nanos.parse().ok()).ok_or(wrong)?;
-    Ok(Mtime { s, ns })
 }
 
 /// The value of a word of a query, decoded.
@@ -283,23 +267,6 @@ mod tests {
         }
         assert!(described_by(&[("filename", "a")], "to=..").is_err());
         assert!(described_by(&[("filename", "a")], "to=%zz").is_err());
-    }
-
-    #[test]
-    fn mtime_is_seconds_since_1970() {
-        for (text, s, ns) in [
-            ("0", 0, 0),
-            ("1700000000", 1_700_000_000, 0),
-            ("1.5", 1, 500_000_000),
-            ("-7", -7, 0),
-            ("2.0000000019", 2, 1),
-        ] {
-            let described = described_by(&[("filename", "a"), ("mtime", text)], "").unwrap();
-            assert_eq!(described.mtime, Some(Mtime { s, ns }), "{text}");
-        }
-        for text in ["", "-", ".", "1.", ".5", "1e3", "99999999999999999999", "1,5", " 1"] {
-            assert!(described_by(&[("filename", "a"), ("mtime", text)], "").is_err(), "{text}");
-        }
     }
 
     #[test]

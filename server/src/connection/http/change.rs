@@ -1,6 +1,6 @@
 //! Requests of HTTP that change something: the same changes as those of the haul dialect, by the same way.
 
-use haul_protocol::{Attributes, EntryKind, Mtime, Name, RequestId, Right, Rights};
+use haul_protocol::{Attributes, EntryKind, Name, RequestId, Right, Rights};
 
 use super::asked::{Asked, Refused};
 use super::stated::Checked;
@@ -13,6 +13,7 @@ use crate::connection::turn::Turn;
 use crate::http::digests;
 use crate::http::head::{Field, Framing, Head};
 use crate::http::method::Method;
+use crate::http::mtime;
 use crate::http::status::{Status, Wrong};
 use crate::http::target::Target;
 use crate::store::{Change, DEEP, Replaces};
@@ -70,8 +71,8 @@ impl Connection {
         let size = if let Framing::Length(len) = framing { len } else { 0 };
         let what = (Some(asked.id), name, size);
         // So rclone and the sync clients of ownCloud tell it.
-        let seconds = asked.head.field(Field::OcMtime).and_then(|text| text.parse().ok());
-        let mtime = seconds.map(|s| Mtime { s, ns: 0 });
+        let told = asked.head.field(Field::OcMtime).map(|text| mtime::parsed(text.as_bytes()));
+        let mtime = told.transpose()?;
         let attributes = Attributes { mtime, ..Attributes::default() };
         let file = Incoming::admit((services, parents), what, None, attributes)?;
         let success = self.success(stands.is_some());

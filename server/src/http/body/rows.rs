@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use crate::http::mtime::is_possible;
 use crate::http::status::{Status, Wrong};
 
 /// Bytes of the longest line: a name of 4,096 bytes, each of them escaped, fits.
@@ -25,14 +26,6 @@ pub(crate) struct Row {
     /// Whether it may replace an entry that stands there.
     #[serde(default)]
     pub(crate) replace: bool,
-}
-
-/// The last second of the year 9999.
-const LATEST: i64 = 253_402_300_799;
-
-/// Whether its time is one that there can be.
-fn is_possible(row: &Row) -> bool {
-    row.mtime.is_none_or(|mtime| (-LATEST..=LATEST).contains(&mtime))
 }
 
 /// The next thing in the rows: of each entry its line, of a file any number of pieces, one end.
@@ -104,7 +97,9 @@ impl Rows {
                 }
                 self.entries += 1;
                 let line = std::mem::take(&mut self.line);
-                let row = serde_json::from_slice(&line).ok().filter(is_possible);
+                let row = serde_json::from_slice(&line)
+                    .ok()
+                    .filter(|row: &Row| row.mtime.is_none_or(is_possible));
                 let row = row.ok_or(Wrong::bad("a line that is none of an entry"))?;
                 self.state = State::Bytes(row.size.unwrap_or(0));
                 Ok(Some(Event::Row(row)))
