@@ -44,6 +44,15 @@ pub(super) enum Broken {
     Http(Wrong),
 }
 
+/// The peer sends no more bytes, and has begun something.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cut {
+    #[error("{0}")]
+    Frame(DecodeError),
+    #[error("the input ended in a request of HTTP")]
+    Request,
+}
+
 /// Whether the first bytes begin a request of HTTP; `None`: too few to tell.
 fn is_http(first: &[u8]) -> Option<bool> {
     let [one, _, three, ..] = first else { return None };
@@ -112,11 +121,11 @@ impl Half {
     }
 
     /// Ends the input: the peer sends no more bytes. The error says that a frame or a request is cut off.
-    pub(super) fn input_ended(&mut self) -> Result<(), DecodeError> {
+    pub(super) fn input_ended(&mut self) -> Result<(), Cut> {
         match self {
-            Self::Haul(haul, _) => haul.input_ended(),
+            Self::Haul(haul, _) => haul.input_ended().map_err(Cut::Frame),
             Self::Http(http) => match http.input_ended() {
-                true => Err(DecodeError::Failed),
+                true => Err(Cut::Request),
                 false => Ok(()),
             },
         }

@@ -91,7 +91,10 @@ const FOLDER: &str = "<form id=\"folder\" method=\"post\" enctype=\"multipart/fo
 <input type=\"text\" name=\"folder\" required maxlength=\"255\" placeholder=\"New folder\" aria-label=\"Name of the new folder\">\
 <button>Create</button></form>\n";
 
-/// Links to the directories above, and to this one.
+/// Links to the directories above, and to this one, at most: each has the whole address of its directory.
+const MOST_LINKS: usize = 8;
+
+/// Links to the directories next above, and to this one.
 fn path(name: &[u8], page: &mut String) {
     let parts = || name.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     let count = parts().count();
@@ -101,6 +104,11 @@ fn path(name: &[u8], page: &mut String) {
     for (index, part) in parts().enumerate() {
         encode(part, &mut address);
         address.push('/');
+        let below = count - index;
+        if below > MOST_LINKS {
+            page.push_str(if below == MOST_LINKS + 1 { "<span>…</span>" } else { "" });
+            continue;
+        }
         let _ = write!(page, "<a href=\"{address}\"{}>", current(index + 1 == count));
         escape(&String::from_utf8_lossy(part), page);
         page.push_str("</a>");
@@ -219,6 +227,10 @@ mod tests {
         let page = begin(b"a/<script>", &Facts::default());
         assert!(page.contains("/a/&lt;script&gt;") && page.contains("href=\"../\""), "{page}");
         assert!(page.contains("<a href=\"/a/%3Cscript%3E/\" aria-current=\"page\">"), "{page}");
+        // However deep it is, there are a few links, each with the whole address.
+        let deep = begin("d/".repeat(2040).trim_end_matches('/').as_bytes(), &Facts::default());
+        assert_eq!(deep.matches(">d</a>").count(), MOST_LINKS);
+        assert!(deep.contains("<span>…</span>") && deep.len() < 100_000, "{}", deep.len());
         // The only script is the server's own.
         let own = "<script src=\"/.haul/page/page.js\" nonce=\"\"></script>";
         assert!(!begin(b"", &Facts::default()).contains("../"));

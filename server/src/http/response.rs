@@ -63,11 +63,19 @@ impl Response {
 
     /// The answer to a request that is wrong, and its text.
     pub(crate) fn wrong(wrong: Wrong) -> (Self, String) {
-        (Self::error(wrong.status), format!("{}\n", wrong.why))
+        let response = match wrong.methods {
+            Some(methods) => Self::text(wrong.status).with("Allow", methods),
+            None => Self::error(wrong.status),
+        };
+        (response, format!("{}\n", wrong.why))
+    }
+
+    fn text(status: Status) -> Self {
+        Self::new(status).with("Content-Type", "text/plain; charset=utf-8")
     }
 
     fn error(status: Status) -> Self {
-        let response = Self::new(status).with("Content-Type", "text/plain; charset=utf-8");
+        let response = Self::text(status);
         match status {
             Status::UNAUTHORIZED => response
                 .with("WWW-Authenticate", "Basic realm=\"haul\", charset=\"UTF-8\"")

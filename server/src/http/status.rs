@@ -69,11 +69,19 @@ impl Status {
 pub(crate) struct Wrong {
     pub(crate) status: Status,
     pub(crate) why: &'static str,
+    /// With 405, the methods that the address takes, where those are not the methods of entries.
+    pub(crate) methods: Option<&'static str>,
 }
 
 impl Wrong {
     pub(crate) const fn new(status: Status, why: &'static str) -> Self {
-        Self { status, why }
+        Self { status, why, methods: None }
+    }
+
+    /// The address takes only these methods.
+    pub(crate) const fn only(methods: &'static str) -> Self {
+        let why = "that is not served here";
+        Self { status: Status::METHOD, why, methods: Some(methods) }
     }
 
     /// The bytes or the field are not as the standard has them.

@@ -161,21 +161,21 @@ impl Connection {
         let account = Arc::clone(&login.account);
         tracing::info!(peer = self.peer, account = %account.name, token = %login.proof(), "logged in");
         self.tell_login(&login);
-        self.login = Some(login);
-        self.view = account.view.clone();
         // Another client than any before: nobody guesses the directory of a drop account.
         let client = match random_token() {
             Ok(token) => format!("http {token}"),
             Err(refusal) => return self.refuse(asked.id, refusal),
         };
+        let mut view = account.view.clone();
         if account.is_drop_box() {
             // All connections of one browser put into the same.
             let name = browser.as_deref().unwrap_or(&client);
             match turn.services.drop_directory(&account, name) {
-                Ok(view) => self.view = view,
+                Ok(own) => view = own,
                 Err(refusal) => return self.refuse(asked.id, refusal),
             }
         }
+        (self.login, self.view) = (Some(login), view);
         // The look before this request was one for nobody's root.
         if !self.has_own_root(turn) {
             return;

@@ -60,8 +60,11 @@ fn document(bytes: &[u8], name: &str) -> Result<Element, Wrong> {
     }
 }
 
-/// Properties that a request may want, at most: each entry answers all of them at once.
-const MOST_WANTED: usize = 64;
+/// Properties that a request may want or change, at most: each entry answers all of them at once.
+const MOST_PROPERTIES: usize = 64;
+
+/// Bytes of the keys and values of a request's properties that only clients know. The store keeps fewer of a file.
+const MOST_KEPT: usize = 4 * 1024;
 
 /// The properties in an element, each once.
 fn tags(element: &Element) -> Result<Vec<Tag>, Wrong> {
@@ -70,8 +73,8 @@ fn tags(element: &Element) -> Result<Vec<Tag>, Wrong> {
         if !tags.contains(&inner.tag) {
             tags.push(inner.tag.clone());
         }
-        if tags.len() > MOST_WANTED {
-            return Err(Wrong::new(Status::TOO_LARGE, "the XML wants too many properties"));
+        if tags.len() > MOST_PROPERTIES {
+            return Err(Wrong::new(Status::TOO_LARGE, "the XML has too many properties"));
         }
     }
     Ok(tags)
@@ -120,9 +123,7 @@ impl Wanted {
     /// Bytes of memory that it takes, about.
     pub(crate) fn held_bytes(&self) -> usize {
         match self {
-            Self::All(tags) | Self::These(tags) => {
-                tags.iter().map(|tag| tag.local.len() + tag.namespace.len() + 64).sum()
-            }
+            Self::All(tags) | Self::These(tags) => tags.iter().map(Tag::held_bytes).sum(),
             Self::Names => 0,
         }
     }
@@ -141,6 +142,9 @@ impl Edit {
             for element in part.dav("prop").into_iter().flat_map(Element::elements) {
                 let value = sets.then(|| element.clone());
                 edits.push(Self { tag: element.tag.clone(), value });
+                if edits.len() > MOST_PROPERTIES {
+                    return Err(Wrong::new(Status::TOO_LARGE, "the XML has too many properties"));
+                }
             }
         }
         match edits.is_empty() {
@@ -154,6 +158,7 @@ impl Plan {
     /// The change that these edits ask for.
     pub(crate) fn of(edits: &[Edit]) -> Self {
         let mut plan = Self::default();
+        let mut room = MOST_KEPT;
         for (at, edit) in edits.iter().enumerate() {
             if edit.tag.is_dav("getlastmodified") || is_mtime_of_windows(&edit.tag) {
                 match &edit.value {
@@ -167,12 +172,18 @@ impl Plan {
                 // The server's own, and those that a later standard may define.
                 plan.refused.push((at, Status::FORBIDDEN));
             } else {
-                let value = edit.value.as_ref().map(|value| {
-                    let mut text = String::new();
-                    value.write(&mut text);
-                    text.into_bytes().into()
-                });
-                plan.kept.push((key(&edit.tag), value));
+                let key = key(&edit.tag);
+                let value = edit.value.as_ref().map(|value| value.written(room));
+                let text = value.as_ref().and_then(Option::as_ref);
+                let left = room.checked_sub(key.len() + text.map_or(0, String::len));
+                match (value, left) {
+                    (Some(None), _) | (_, None) => plan.refused.push((at, Status::NO_ROOM)),
+                    (value, Some(left)) => {
+                        room = left;
+                        let value = value.flatten().map(|text| text.into_bytes().into());
+                        plan.kept.push((key, value));
+                    }
+                }
             }
         }
         plan
@@ -223,7 +234,7 @@ mod tests {
         let of = |inner: &str| format!("<propfind xmlns='DAV:'><prop>{inner}</prop></propfind>");
         let twice = wanted(&of("<x/><x/>")).unwrap();
         assert_eq!(twice, Wanted::These(vec![Tag::new("DAV:", "x")]));
-        let many: String = (0..=MOST_WANTED).map(|index| format!("<p{index}/>")).collect();
+        let many: String = (0..=MOST_PROPERTIES).map(|index| format!("<p{index}/>")).collect();
         assert_eq!(wanted(&of(&many)).unwrap_err().status, Status::TOO_LARGE);
         for text in ["<propfind/>", "<propfind xmlns='DAV:'/>", "<prop xmlns='DAV:'/>", "<a>", "x"]
         {
@@ -268,6 +279,20 @@ mod tests {
             [(0, Status::FORBIDDEN), (2, Status::CONFLICT), (3, Status::FORBIDDEN)]
         );
         assert!(Edit::parse(b"<propertyupdate xmlns='DAV:'/>").is_err());
+        let of = |inner: &str| {
+            let text = format!(
+                "<D:propertyupdate xmlns:D='DAV:' xmlns:n='{}'><D:set><D:prop>{inner}</D:prop></D:set></D:propertyupdate>",
+                "&#34;".repeat(256)
+            );
+            Edit::parse(text.as_bytes())
+        };
+        // A short body with a namespace that would be written for each of its elements.
+        let long = format!("<n:a>{}</n:a>", "<n:b/>".repeat(1_900));
+        assert_eq!(Plan::of(&of(&long).unwrap()).refused, [(0, Status::NO_ROOM)]);
+        let three = Plan::of(&of("<n:a/><n:b/><n:c/>").unwrap());
+        assert_eq!((three.kept.len(), three.refused), (2, vec![(2, Status::NO_ROOM)]));
+        let many = "<n:a/>".repeat(MOST_PROPERTIES + 1);
+        assert_eq!(of(&many).unwrap_err().status, Status::TOO_LARGE);
     }
 
     proptest! {

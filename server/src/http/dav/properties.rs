@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::asked::{Edit, Wanted};
+use super::asked::Wanted;
 use super::live::{LIVE, Live, is_live, is_room};
 use super::lock::SUPPORTED;
 use super::xml::{Element, Tag, escape, write_empty};
@@ -141,14 +141,18 @@ impl Facts {
     }
 }
 
-/// The answer to a `PROPPATCH`, of which each edit has its status.
-pub(crate) fn edited(address: &str, edits: &[Edit], status: impl Fn(usize) -> Status) -> String {
+/// The answer to a `PROPPATCH`, of which each edited property has its status.
+pub(crate) fn edited<'a>(
+    address: &str,
+    tags: impl IntoIterator<Item = &'a Tag>,
+    status: impl Fn(usize) -> Status,
+) -> String {
     let mut out = String::from(BEGIN);
     out.push_str("<D:response>");
     href(address, &mut out);
-    for (at, edit) in edits.iter().enumerate() {
+    for (at, of) in tags.into_iter().enumerate() {
         let mut tag = String::new();
-        write_empty(&edit.tag, &mut tag);
+        write_empty(of, &mut tag);
         propstat(&tag, status(at), &mut out);
     }
     out.push_str("</D:response>\n");
@@ -200,7 +204,7 @@ fn empty(local: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::dav::asked::kept;
+    use crate::http::dav::asked::{Edit, kept};
     use crate::http::dav::xml::parse;
 
     fn facts() -> Facts {
@@ -267,7 +271,7 @@ mod tests {
         assert!(parse(error("propfind-finite-depth").as_bytes()).is_ok());
         let edits = "<propertyupdate xmlns='DAV:'><set><prop><a/></prop></set></propertyupdate>";
         let edits = Edit::parse(edits.as_bytes()).unwrap();
-        let text = edited("/a", &edits, |_| Status::FORBIDDEN);
+        let text = edited("/a", edits.iter().map(|edit| &edit.tag), |_| Status::FORBIDDEN);
         assert!(parse(text.as_bytes()).is_ok() && text.contains("403 Forbidden"), "{text}");
     }
 }

@@ -60,6 +60,11 @@ impl Tag {
         Self { namespace: namespace.into(), local: local.into() }
     }
 
+    /// Bytes of memory that it takes, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.local.len() + self.namespace.len() + 64
+    }
+
     /// Whether it is this one of WebDAV's own.
     pub(crate) fn is_dav(&self, local: &str) -> bool {
         &*self.namespace == super::DAV && &*self.local == local
@@ -89,8 +94,24 @@ impl Element {
         texts.collect()
     }
 
+    /// The text of it, unless that is longer than `most` bytes.
+    pub(crate) fn written(&self, most: usize) -> Option<String> {
+        let mut text = String::new();
+        self.write_some(&mut text, most);
+        (text.len() <= most).then_some(text)
+    }
+
     /// Writes it so that it means the same wherever it stands: each element declares its namespace.
     pub(crate) fn write(&self, out: &mut String) {
+        self.write_some(out, usize::MAX);
+    }
+
+    /// The same, up to the element with which the text has become longer than `most` bytes: namespaces that many elements share
+    /// make it much longer than it was.
+    fn write_some(&self, out: &mut String, most: usize) {
+        if out.len() > most {
+            return;
+        }
         open(&self.tag, out);
         for (number, (tag, value)) in self.attributes.iter().enumerate() {
             if &*tag.namespace == XML {
@@ -111,7 +132,7 @@ impl Element {
         out.push('>');
         for child in &self.children {
             match child {
-                Node::Element(element) => element.write(out),
+                Node::Element(element) => element.write_some(out, most),
                 Node::Text(text) => escape(text, out),
             }
         }

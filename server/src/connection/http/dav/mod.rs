@@ -150,14 +150,15 @@ impl Connection {
                 let refused = plan.refused.iter().find(|(refused, _)| *refused == at);
                 refused.map_or(Status::FAILED_DEPENDENCY, |(_, status)| *status)
             };
-            self.answer_document(Status::MULTI, &properties::edited(&address, &edits, status));
+            let tags = edits.iter().map(|edit| &edit.tag);
+            self.answer_document(Status::MULTI, &properties::edited(&address, tags, status));
             return Ok(());
         }
         let Plan { modified, kept, .. } = plan;
         let replaces = Replaces::Anything;
         let change =
             Change::Properties { name: name.clone(), is_file, edits: kept, modified, replaces };
-        let answer = Answer::Edited { address, edits };
+        let answer = Answer::Edited(address, edits.into_iter().map(|edit| edit.tag).collect());
         self.begin_tree(asked, vec![Task::Change(name, Box::new(change))], answer);
         Ok(())
     }

@@ -16,8 +16,8 @@ use crate::commit::notify::ReplyTo;
 use crate::connection::Connection;
 use crate::connection::file_body::within;
 use crate::connection::turn::Turn;
-use crate::http::dav::asked::Edit;
 use crate::http::dav::properties;
+use crate::http::dav::xml::Tag;
 use crate::http::status::Status;
 use crate::http::target::address;
 use crate::refusal::Refusal;
@@ -48,11 +48,8 @@ pub(super) enum Task {
 #[derive(Debug)]
 pub(super) enum Answer {
     Plain(Status),
-    /// Each edit has its status.
-    Edited {
-        address: String,
-        edits: Vec<Edit>,
-    },
+    /// The entry at this address has these properties edited, and each has its status.
+    Edited(String, Box<[Tag]>),
 }
 
 /// A request that changes many entries.
@@ -101,7 +98,13 @@ impl Tree {
     /// Bytes of memory that it takes.
     pub(in crate::connection) fn held_bytes(&self) -> usize {
         let failed: usize = self.failed.iter().map(Failed::held_bytes).sum();
-        failed + self.walk.as_ref().map_or(0, Walk::held_bytes)
+        let answer = match &self.answer {
+            Answer::Plain(_) => 0,
+            Answer::Edited(address, tags) => {
+                address.len() + tags.iter().map(Tag::held_bytes).sum::<usize>()
+            }
+        };
+        failed + answer + self.walk.as_ref().map_or(0, Walk::held_bytes)
     }
 
     /// Whether so much has failed that it ends.
@@ -322,9 +325,9 @@ impl Connection {
                 half.will_be(status);
                 half.done(id);
             }
-            (Answer::Edited { address, edits }, failed) => {
+            (Answer::Edited(address, tags), failed) => {
                 let status = failed.first().map_or(Status::OK, |one| Status::of(&one.refusal.code));
-                let text = properties::edited(&address, &edits, |_| status);
+                let text = properties::edited(&address, &*tags, |_| status);
                 half.answer(&head(Status::MULTI), text.as_bytes());
             }
             (Answer::Plain(_), [one]) if named.contains(&one.name) => half.refuse(id, &one.refusal),

@@ -42,8 +42,8 @@ impl Connection {
             ("login", "", Method::Post) => self.login_comes(asked),
             ("logout", "", Method::Post) => self.http_log_out(&asked.head, services),
             ("login" | "logout", "", _) => {
-                let wrong = Wrong::new(Status::METHOD, "that is not served here");
-                self.refuse_http(asked.id, wrong.into());
+                let methods = if first == "login" { "GET, HEAD, POST" } else { "POST" };
+                self.refuse_http(asked.id, Wrong::only(methods).into());
             }
             _ => return Some(asked),
         }

@@ -28,7 +28,7 @@ impl Connection {
         let refused = match part {
             None => Some(Wrong::new(Status::NOT_FOUND, "the page has no such part")),
             Some(_) if !matches!(head.method, Method::Get | Method::Head) => {
-                Some(Wrong::new(Status::METHOD, "parts of the page are only read"))
+                Some(Wrong::only("GET, HEAD"))
             }
             Some(_) => None,
         };

@@ -94,7 +94,7 @@ impl Connection {
                 let token = Token::parse(rest).map_err(|_| unknown())?;
                 self.seek_ordered(*id, head, method, (token, spoken), turn)
             }
-            _ => Err(Wrong::new(Status::METHOD, "that is not served here").into()),
+            _ => Err(Wrong::only(ALLOWED).into()),
         }
     }
 }
