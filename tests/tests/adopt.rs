@@ -85,3 +85,14 @@ fn size_alone_does_not_tell_that_a_file_is_the_same() {
     let mut peer = about_site(&server);
     assert_eq!(adopted(&mut peer, 1, &[json!({}), json!({"mode": 0o644})]), "++");
 }
+
+/// Only the draft decides, and it lacks the file.
+#[test]
+fn file_that_the_draft_lacks_is_missing_whatever_the_present_version_has() {
+    let digest = |bytes: &[u8]| json!({"blake3": blake3::hash(bytes).to_hex().as_str()});
+    let server = published(b"12345");
+    let mut peer = about_site(&server);
+    assert_eq!(adopted(&mut peer, 1, &[digest(b"54321")]), "+");
+    assert_eq!(adopted(&mut peer, 2, &[digest(b"54321"), digest(b"12345")]), "+=");
+    assert_eq!(adopted(&mut peer, 3, &[digest(b"54321")]), "d");
+}

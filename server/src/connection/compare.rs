@@ -224,8 +224,11 @@ impl Check {
                 let right = reading.digest() == unread.digest;
                 match (right, unread.present) {
                     (true, Some(file)) => self.take_over(file, turn)?,
-                    // The draft alone decides.
-                    (false, Some(Present { before, .. })) => self.settle_as(before),
+                    // The draft alone decides, as entries of the same name before this one have left it.
+                    (false, Some(Present { before, .. })) => match unread.is_as_before(turn)? {
+                        true => self.settle_as(before),
+                        false => self.decide_again(turn)?,
+                    },
                     (right, None) => self.settle(right),
                 }
             }
