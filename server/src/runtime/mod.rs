@@ -89,7 +89,7 @@ impl Runtime {
             pulses: Pulses {
                 workers: (0..workers).map(|_| Pulse::default()).collect(),
                 given: AtomicUsize::new(0),
-                timer: Pulse::default(),
+                timer: begun(),
             },
         })
     }
@@ -320,4 +320,11 @@ impl Notify for Runtime {
         }
         Some(longest)
     }
+}
+
+/// The pulse of a thread that always has work: one that never begins is stuck, too.
+fn begun() -> Pulse {
+    let pulse = Pulse::default();
+    pulse.beat();
+    pulse
 }
