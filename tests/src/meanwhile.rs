@@ -2,8 +2,7 @@
 //!
 //! The client talks to the server through a [`Relay`] that stalls. Until the run has come as far as the test wants, the
 //! relay passes on a step of bytes and stalls again. So an event holds the run, not a rate: a busy machine changes only
-//! how long the test takes. The client must use one connection. It must have far more to send than a step and
-//! the buffers of its socket take: 16 MiB and more.
+//! how long the test takes. The client must use one connection, and have [`LARGE`] bytes to send.
 
 #![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
@@ -14,6 +13,10 @@ use crate::client::ended;
 use crate::eventually;
 use crate::hauld::Hauld;
 use crate::relay::{Event, Relay};
+
+/// Bytes that no socket holds on their way: of those, at most 32 MiB are received and not read by a server that is slow, and
+/// 4 MiB are sent and not received (tcp_rmem and tcp_wmem, tcp(7)). With fewer, the client could be done before the server begins.
+pub const LARGE: u64 = 64 << 20;
 
 /// Bytes that the relay passes on before it stalls again.
 const STEP: u64 = 16 << 10;

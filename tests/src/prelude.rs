@@ -21,7 +21,7 @@ pub use crate::attributes::{mode, set_mode, set_mtime};
 pub use crate::client::{Client, ended, haul, haul_command, output_of, signal};
 pub use crate::hauld::{Hauld, hauld_command, server, server_with};
 pub use crate::lost::Lost;
-pub use crate::meanwhile::Held;
+pub use crate::meanwhile::{Held, LARGE};
 pub use crate::peer::{Peer, classic, frame, put, raw_frame, refused};
 pub use crate::relay::{Event, Relay};
 pub use crate::setting::{Setting, last};

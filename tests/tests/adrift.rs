@@ -19,7 +19,7 @@ fn sent() -> Setting {
     for directory in DIRECTORIES {
         setting.write(&format!("{directory}/new"), "x");
     }
-    File::create(setting.source().join("large")).unwrap().set_len(24 << 20).unwrap();
+    File::create(setting.source().join("large")).unwrap().set_len(LARGE).unwrap();
     setting
 }
 

@@ -108,7 +108,7 @@ fn file_that_a_directory_is_in_the_way_of_comes_once_the_directory_is_removed() 
 #[test]
 fn entry_that_comes_into_one_of_several_sources_meanwhile_is_sent() {
     let setting = start();
-    let bytes = "x".repeat(20_000_000);
+    let bytes = "x".repeat(usize::try_from(LARGE).unwrap());
     fs::write(setting.place.path().join("a/large"), &bytes).unwrap();
     setting.rests();
     let command = |server: &str| {

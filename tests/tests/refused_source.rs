@@ -44,7 +44,7 @@ fn replaced(name: &str, words: &[&str]) -> (Setting, Option<i32>, String) {
     let setting = Setting::start();
     let here = private(&setting, "d");
     let here = if name.is_empty() { setting.source() } else { here };
-    File::create(setting.source().join("large")).unwrap().set_len(24 << 20).unwrap();
+    File::create(setting.source().join("large")).unwrap().set_len(LARGE).unwrap();
     setting.write("d/new", "x");
     setting.rests();
     let partials = setting.server.root().join(".haul/partials");
