@@ -150,7 +150,7 @@ fn file_that_is_not_told_yet_when_a_count_begins_is_counted_once() {
     assert_eq!(used(&store, "all"), (5, 1));
 }
 
-/// What is in a staged tree is older than a count that begins before the tree is published.
+/// A staged tree has files that are older than a count, and is published after the count has begun.
 #[test]
 fn tree_that_comes_during_a_count_has_it_counted_again() {
     let place = TempDir::new().unwrap();

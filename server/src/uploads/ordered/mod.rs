@@ -210,7 +210,7 @@ impl Using {
         let told = self.upload().facts.mtime.map(|(s, ns)| Mtime { s, ns });
         let left = partial.clone();
         let change = partial.finish_ordered(self.upload(), size, told.or(mtime), digest);
-        // What a flush of this use has still to note would be in the way of the next one.
+        // A flush of this use may note nothing any more: its record would be in the way of the next use.
         let change = change.inspect_err(|_| left.close())?;
         Ok((change, publishing))
     }
