@@ -5,7 +5,7 @@
 use std::os::unix::net::UnixDatagram;
 
 use haul_tests::prelude::*;
-use nix::libc::{SYS_accept4, c_long};
+use nix::libc::{SYS_accept4, SYS_epoll_pwait, SYS_epoll_wait, c_long};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -36,17 +36,35 @@ impl Stopped {
         waitpid(self.0, Some(WaitPidFlag::__WALL)).unwrap();
     }
 
+    /// Stops it where it waits for an event.
+    fn at_rest(server: &Hauld, thread: Pid) -> Self {
+        let start = Instant::now();
+        loop {
+            let stopped = Self::here(thread);
+            if stopped.is_in(server, &[SYS_epoll_wait, SYS_epoll_pwait]) {
+                return stopped;
+            }
+            assert!(start.elapsed() < DEADLINE, "the thread never waits for an event");
+        }
+    }
+
     /// Lets it go on until it begins or ends this system call.
     fn until(&self, server: &Hauld, call: c_long) {
         loop {
             ptrace::syscall(self.0, None).unwrap();
             self.wait();
-            let path = format!("/proc/{}/task/{}/syscall", server.pid(), self.0);
-            let line = fs::read_to_string(path).unwrap();
-            if line.split(' ').next() == Some(&call.to_string()) {
+            if self.is_in(server, &[call]) {
                 return;
             }
         }
+    }
+
+    /// Whether it is in one of these system calls.
+    fn is_in(&self, server: &Hauld, calls: &[c_long]) -> bool {
+        let path = format!("/proc/{}/task/{}/syscall", server.pid(), self.0);
+        let line = fs::read_to_string(path).unwrap();
+        let call = line.split(' ').next().unwrap();
+        calls.iter().any(|it| it.to_string() == call)
     }
 }
 
@@ -103,14 +121,15 @@ impl Watched {
         self.server.log_text().matches("a thread of the server is stuck").count()
     }
 
-    /// One beat after the other is missed, and none comes.
+    /// One beat after the other is missed, and none comes. One that another thread misses on a busy machine says nothing, so
+    /// beats may come before.
     fn misses_beats(&self) {
-        let before = self.missed();
-        eventually("a beat is missed", || self.missed() > before);
-        self.drain();
-        let before = self.missed();
-        eventually("others are", || self.missed() > before + 2);
-        assert_eq!(self.drain(), 0);
+        eventually("beats are missed and none comes", || {
+            self.drain();
+            let before = self.missed();
+            eventually("beats are missed", || self.missed() > before + 2);
+            self.drain() == 0
+        });
     }
 }
 
@@ -118,7 +137,6 @@ impl Watched {
 fn watchdog_misses_its_beats_while_the_timer_is_stuck() {
     let watched = Watched::start();
     watched.beats();
-    assert_eq!(watched.missed(), 0);
     let stopped = Stopped::here(thread_of(&watched.server, "timer"));
     watched.misses_beats();
     drop(stopped);
@@ -131,9 +149,8 @@ fn watchdog_misses_its_beats_while_the_timer_is_stuck() {
 fn watchdog_misses_its_beats_while_a_worker_is_stuck_in_its_work() {
     let watched = Watched::start();
     watched.beats();
-    let stopped = Stopped::here(thread_of(&watched.server, "worker-0"));
+    let stopped = Stopped::at_rest(&watched.server, thread_of(&watched.server, "worker-0"));
     watched.drain();
-    // It waits for an event.
     watched.beats();
     watched.beats();
     let client = std::net::TcpStream::connect(watched.server.address()).unwrap();
