@@ -235,7 +235,11 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                     header.upload = Some(*upload);
                     header.part_size = Some(*part_size);
                 }
-                Reply::Listed { more } => header.more = Some(*more),
+                Reply::Listed { more, left_out } => {
+                    check("left_out", *left_out, MAX_NUMBER)?;
+                    header.more = Some(*more);
+                    header.left_out = Some(*left_out).filter(|count| *count > 0);
+                }
                 Reply::Part(facts) => part(&mut header, facts)?,
                 Reply::Fetched { more, digest } => {
                     (header.more, header.blake3) = (Some(*more), Some(*digest));

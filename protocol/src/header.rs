@@ -222,6 +222,8 @@ pub(crate) struct AnswerHeader<'a> {
     #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) more: Option<bool>,
     #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
+    pub(crate) left_out: Option<u64>,
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) filesize: Option<u64>,
     #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) blake3: Option<Digest>,

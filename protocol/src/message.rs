@@ -284,6 +284,8 @@ pub enum Reply {
     Listed {
         /// Whether there are entries after the last one in the body.
         more: bool,
+        /// Entries that the server has left out of this answer, because no name can say them.
+        left_out: u64,
     },
     /// Answers `get`; the body is the bytes of the part.
     Part(PartFacts),

@@ -304,7 +304,7 @@ fn reply(header: &AnswerHeader<'_>) -> Result<Reply, DecodeError> {
     }
     Ok(match (header.more, header.blake3, header.published) {
         (Some(more), Some(digest), _) => Reply::Fetched { more, digest },
-        (Some(more), None, _) => Reply::Listed { more },
+        (Some(more), None, _) => Reply::Listed { more, left_out: header.left_out.unwrap_or(0) },
         (None, _, Some(published)) => Reply::Version { published, files: header.files },
         (None, _, None) => Reply::Done,
     })

@@ -185,6 +185,7 @@ mod turns;
 mod tus;
 mod tus_clients;
 mod tus_interrupted;
+mod unnamed;
 mod unstated;
 mod untrue_sizes;
 mod verify;

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
 use crate::credentials::{Login, Need};
 use crate::error::refused::Refused;
-use crate::error::{ConnectionError, ProtocolError};
+use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::net::destination::Destination;
 use crate::net::poller::Poller;
 use crate::net::ssh::Access;
@@ -183,7 +184,7 @@ struct Page {
 enum State {
     Waiting,
     Asked(u64),
-    Answered(Result<(Vec<u8>, bool), Refusal>),
+    Answered(Result<(Vec<u8>, bool, u64), Refusal>),
 }
 
 impl Page {
@@ -224,7 +225,10 @@ impl<W: Write> Listing<'_, W> {
                 }
             };
             match answer {
-                Ok((body, more)) => {
+                Ok((body, more, left_out)) => {
+                    if left_out > 0 {
+                        self.failed(name.as_ref(), &FileError::Unlisted(left_out))?;
+                    }
                     let found = self.page(name, after.as_ref(), &body, more)?;
                     for next in found.into_iter().rev() {
                         queue.push_front(next);
@@ -270,7 +274,9 @@ impl<W: Write> Listing<'_, W> {
         });
         if let Some(page) = page {
             page.state = State::Answered(match said {
-                Said::Answered(Reply::Listed { more }, body) => Ok((body, more)),
+                Said::Answered(Reply::Listed { more, left_out }, body) => {
+                    Ok((body, more, left_out))
+                }
                 Said::Refused(refusal) => Err(refusal),
                 _ => return Err(ConnectionError::from(ProtocolError::Kind).into()),
             });
@@ -316,9 +322,13 @@ impl<W: Write> Listing<'_, W> {
     }
 
     fn refuse(&mut self, name: Option<&Name>, refusal: &Refusal) -> Result<(), Failure> {
+        self.failed(name, &Refused(refusal))
+    }
+
+    fn failed(&mut self, name: Option<&Name>, why: &dyn Display) -> Result<(), Failure> {
         self.refused = true;
         let name = name.map_or_else(|| String::from("the server's root"), Name::to_string);
-        let error = format!("{name}: {}", Refused(refusal));
+        let error = format!("{name}: {why}");
         tell(&format_args!("haul: {error}"));
         if self.options.json {
             let line = json_line(&Event::Error { error }).unwrap_or_default();

@@ -33,6 +33,7 @@ impl Connection<'_> {
         mut item: Item,
         body: &[u8],
         more: bool,
+        left_out: u64,
     ) -> Result<(), ConnectionError> {
         let Kind::List(listing) = &mut item.kind else {
             return Err(ProtocolError::Kind.into());
@@ -83,6 +84,9 @@ impl Connection<'_> {
                 let inner = Listing { name, after: None, ..(**listing).clone() };
                 found.push(Item::new(path, entry.name, Kind::List(Box::new(inner))));
             }
+        }
+        if left_out > 0 {
+            self.run.progress.failed(&item.path, FileError::Unlisted(left_out));
         }
         if more && last.is_none() {
             return Err(ProtocolError::Kind.into());

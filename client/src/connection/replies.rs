@@ -246,7 +246,9 @@ impl Connection<'_> {
                 self.checked(items, &body);
                 Ok(())
             }
-            (Pending::List(item), Reply::Listed { more }) => self.listed(item, &body, more),
+            (Pending::List(item), Reply::Listed { more, left_out }) => {
+                self.listed(item, &body, more, left_out)
+            }
             (Pending::Publish(_), Reply::Done) => {
                 self.run.progress.published();
                 self.run.work.settle(1);

@@ -20,6 +20,7 @@ impl FileError {
             Self::Lost { .. } => {
                 "the connection was lost again and again while this waited for its answer"
             }
+            Self::Unlisted(_) => "entries in it have paths that are too long for a request",
             Self::Through(_) => {
                 "a symlink leads there, through which haul goes only with --links follow"
             }

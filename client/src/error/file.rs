@@ -111,6 +111,12 @@ pub enum FileError {
     /// The rest of the command's output is not known.
     #[error("the command failed ({0}), so nothing that it wrote is stored")]
     Command(ExitStatus),
+    /// Entries of a directory at the server have names that the protocol can't say.
+    #[error(
+        "{} in it can't be named in a request, as a path may have 4,096 bytes; haul neither gets nor removes such an entry",
+        entries_in_words(*.0)
+    )]
+    Unlisted(u64),
     /// The server has no entry of that name.
     #[error("no such entry at the server")]
     NotThere,
@@ -217,10 +223,15 @@ impl FileError {
             | Self::NoFile(_)
             | Self::Spool { .. }
             | Self::Command(_)
+            | Self::Unlisted(_)
             | Self::NotThere
             | Self::TooLarge { .. } => Retry::Never,
         }
     }
+}
+
+fn entries_in_words(count: u64) -> String {
+    if count == 1 { String::from("1 entry") } else { format!("{count} entries") }
 }
 
 fn times_in_words(times: u32) -> String {

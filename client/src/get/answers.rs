@@ -23,7 +23,9 @@ impl Connection<'_> {
     ) -> Result<(), ConnectionError> {
         match (pending, reply) {
             (Pending::Top(top), Reply::Listed { .. }) => self.top(&top, body),
-            (Pending::List(page), Reply::Listed { more }) => self.listed(page, body, more),
+            (Pending::List(page), Reply::Listed { more, left_out }) => {
+                self.listed(page, body, more, left_out)
+            }
             (Pending::Small(batch), Reply::Fetched { more, digest }) => {
                 self.fetched(batch, body, more, digest)
             }

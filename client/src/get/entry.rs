@@ -16,7 +16,7 @@ use super::listed::fold;
 use super::node::Node;
 use super::task::Task;
 use crate::connection::delete::entries;
-use crate::error::{ConnectionError, ProtocolError};
+use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::source::links::Links;
 use crate::target::Directory;
 
@@ -33,12 +33,14 @@ impl Connection<'_> {
         mut page: Page,
         body: &[u8],
         more: bool,
+        left_out: u64,
     ) -> Result<(), ConnectionError> {
         if let Some(only) = page.only.take() {
             return self.listed_only(page, only, body, more);
         }
         let found = entries(page.name.as_ref(), page.after.as_ref(), body)?;
         let next = found.last().map(|entry| entry.name.clone());
+        let left_out = page.left_out.saturating_add(left_out);
         let Page { node, name, after, .. } = page;
         let page_is_part = more || after.is_some();
         // Only now, since an entry of another kind may make way: the server has the directory, and lists it.
@@ -53,12 +55,16 @@ impl Connection<'_> {
             let mut names = node.names();
             found.iter().for_each(|entry| names.add(entry.name.split().1, &self.run.hasher));
             drop(names);
-            if !more {
+            // What has the name of an entry that the server can't name may not be removed here.
+            if !more && left_out == 0 {
                 self.run.listed_whole(&node, name.as_ref());
             }
         }
         if !more {
             node.listed();
+            if left_out > 0 {
+                self.run.progress.failed(node.own_path(), FileError::Unlisted(left_out));
+            }
         }
         let mut tasks = Vec::new();
         if more {
@@ -66,7 +72,8 @@ impl Connection<'_> {
             node.begin(1);
             self.run.lists(1);
             let node = Arc::clone(&node);
-            tasks.push(Task::List(Page { node, name, after, tries: 0, losses: 0, only: None }));
+            let page = Page { node, name, after, left_out, tries: 0, losses: 0, only: None };
+            tasks.push(Task::List(page));
         }
         let mut files = Vec::new();
         let folded = self.folded(&node, &found, page_is_part);

@@ -20,6 +20,8 @@ pub(super) struct Page {
     pub(super) name: Option<Name>,
     /// The last name that was told.
     pub(super) after: Option<Name>,
+    /// Entries before that which the server could not name.
+    pub(super) left_out: u64,
     /// How often it was tried.
     pub(super) tries: u32,
     /// How often a connection was lost when it had to be answered next.
@@ -31,7 +33,7 @@ pub(super) struct Page {
 impl Page {
     /// The first page of all entries of a directory.
     pub(super) fn first(node: Arc<Node>, name: Option<Name>) -> Self {
-        Self { node, name, after: None, tries: 0, losses: 0, only: None }
+        Self { node, name, after: None, left_out: 0, tries: 0, losses: 0, only: None }
     }
 }
 

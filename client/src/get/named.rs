@@ -84,7 +84,7 @@ impl Connection<'_> {
         }
         self.run.lists(1);
         let after = before_first(name.as_ref(), &only);
-        let page = Page { node, name, after, tries: 0, losses: 0, only: Some(only) };
+        let page = Page { node, name, after, left_out: 0, tries: 0, losses: 0, only: Some(only) };
         self.run.queue.push(vec![Task::List(page)]);
     }
 
@@ -114,6 +114,7 @@ impl Connection<'_> {
             node,
             name: Some(name),
             after,
+            left_out: 0,
             tries: 0,
             losses: 0,
             only: Some(only),
@@ -183,7 +184,15 @@ impl Connection<'_> {
         node.begin(1);
         self.run.lists(1);
         let node = Arc::clone(node);
-        Some(Task::List(Page { node, name, after, tries: 0, losses: 0, only: Some(only) }))
+        Some(Task::List(Page {
+            node,
+            name,
+            after,
+            left_out: 0,
+            tries: 0,
+            losses: 0,
+            only: Some(only),
+        }))
     }
 
     /// Makes the entries here, or tasks for them.

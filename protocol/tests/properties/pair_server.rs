@@ -42,7 +42,7 @@ fn answer(item: usize) -> (Reply, Vec<u8>) {
             encode_unfetched(&Refusal::new(Code::NotFound, "nothing of that name"), &mut files);
             (Reply::Fetched { more: false, digest: Digest::of(&files) }, files)
         }
-        _ => (Reply::Listed { more: false }, body(item)),
+        _ => (Reply::Listed { more: false, left_out: 0 }, body(item)),
     }
 }
 

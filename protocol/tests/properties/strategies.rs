@@ -211,7 +211,8 @@ pub(crate) fn answer() -> impl Strategy<Value = (Answer, Vec<u8>)> {
     let reply = prop_oneof![
         Just(Reply::Done),
         (token(), number()).prop_map(|(upload, part_size)| Reply::Opened { upload, part_size }),
-        any::<bool>().prop_map(|more| Reply::Listed { more }),
+        (any::<bool>(), 0..=limits::MAX_NUMBER)
+            .prop_map(|(more, left_out)| Reply::Listed { more, left_out }),
         part().prop_map(Reply::Part),
         (any::<bool>(), any::<[u8; 32]>())
             .prop_map(|(more, digest)| Reply::Fetched { more, digest: Digest(digest) }),

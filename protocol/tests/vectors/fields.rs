@@ -50,7 +50,7 @@ const REQUEST: [(&str, Kind); 35] = [
     ("state", Hex(32)),
 ];
 const KIND: (&str, Kind) = ("kind", Any);
-const ANSWER: [(&str, Kind); 26] = [
+const ANSWER: [(&str, Kind); 27] = [
     ("hello", Number),
     ("ack", Number),
     ("refused", Number),
@@ -63,6 +63,7 @@ const ANSWER: [(&str, Kind); 26] = [
     ("resumed", Bool),
     ("part_size", Number),
     ("more", Bool),
+    ("left_out", Number),
     ("published", Mtime),
     ("files", Number),
     ("agent", Short),

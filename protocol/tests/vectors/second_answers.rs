@@ -95,7 +95,15 @@ pub(crate) fn answer(found: &Map<String, Value>, wrong: Wrong) -> Result<(Value,
         {
             copy("fetched", &["more", "blake3"])?
         }
-        "answer" if found.contains_key("more") => copy("listed", &["more"])?,
+        "answer" if found.contains_key("more") => {
+            let mut shown = copy("listed", &["more"])?;
+            if let Some(count) = found.get("left_out").filter(|count| **count != json!(0))
+                && !wrong.is("takes a list for whole that is not")
+            {
+                shown["left_out"] = count.clone();
+            }
+            shown
+        }
         "answer"
             if found.contains_key("files")
                 && wrong.is("takes a version without the time of its publish") =>

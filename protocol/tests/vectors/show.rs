@@ -112,8 +112,15 @@ pub(crate) fn answer(header: &Answer) -> Value {
                 "is": "opened", "id": id.get(), "length": length,
                 "upload": upload.to_string(), "part_size": part_size,
             }),
-            Reply::Listed { more } => {
-                json!({ "is": "listed", "id": id.get(), "length": length, "more": more })
+            Reply::Listed { more, left_out } => {
+                let mut object = object("listed");
+                object.insert("id".into(), json!(id.get()));
+                object.insert("length".into(), json!(length));
+                object.insert("more".into(), json!(more));
+                if *left_out > 0 {
+                    object.insert("left_out".into(), json!(left_out));
+                }
+                Value::Object(object)
             }
             Reply::Version { published, files } => {
                 let mut object = object("version");

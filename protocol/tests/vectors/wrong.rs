@@ -17,7 +17,7 @@ impl Wrong {
 }
 
 /// Wrong decoders of streams.
-const STREAMS: [&str; 147] = [
+const STREAMS: [&str; 148] = [
     "reads the prefix in big-endian order",
     "reads two bytes of the prefix",
     "counts the prefix itself",
@@ -161,6 +161,7 @@ const STREAMS: [&str; 147] = [
     "takes no part of one chunk",
     "takes a part size that is no power of two",
     "takes a get from any offset",
+    "takes a list for whole that is not",
     "looks for more before state",
     "takes a part without the size of its file",
     "takes a part without the state of its file",

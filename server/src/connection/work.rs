@@ -205,7 +205,9 @@ impl Connection {
             if is_enough { Enough::Yes } else { Enough::No }
         });
         match listed {
-            Ok(Listed::Over { more }) => self.answer(id, Reply::Listed { more }, &list.body),
+            Ok(Listed::Over { more, left_out }) => {
+                self.answer(id, Reply::Listed { more, left_out }, &list.body);
+            }
             Ok(Listed::NotYet) => {
                 // Names that are looked at need no open directory.
                 let is_open = list.listing.is_reading();

@@ -32,6 +32,8 @@ pub(crate) struct Listing {
     /// The last component of the last name that was looked at.
     after: Box<[u8]>,
     state: State,
+    /// Entries since the begin that no name can say.
+    left_out: u64,
     /// The answer has an entry: otherwise a client could not ask on.
     any: bool,
 }
@@ -75,6 +77,8 @@ pub(crate) enum Listed {
     Over {
         /// There is.
         more: bool,
+        /// Entries of the part that is over that no name can say.
+        left_out: u64,
     },
 }
 
@@ -82,7 +86,14 @@ impl Listing {
     /// A list of the entries of a directory (`None`: the root) after the name `after`.
     pub(crate) fn new(client: &ClientId, directory: Option<Name>, after: Option<&Name>) -> Self {
         let after = after.map_or(&b""[..], |name| name.split().1).into();
-        Self { client: client.clone(), directory, after, state: State::Begun, any: false }
+        Self {
+            client: client.clone(),
+            directory,
+            after,
+            state: State::Begun,
+            any: false,
+            left_out: 0,
+        }
     }
 
     /// Whether it has a directory open.
@@ -171,7 +182,7 @@ impl Listing {
                 // All of them may have gone since; a client could not ask on from nothing.
                 if self.any || !more {
                     store.ahead.keep(&self.client, &names, &self.after);
-                    return Ok(Listed::Over { more });
+                    return Ok(Listed::Over { more, left_out: self.left_out });
                 }
                 self.state = State::Begun;
                 continue;
@@ -182,7 +193,9 @@ impl Listing {
                 None => Name::parse(last),
             };
             self.after = last.into();
-            // A path may be too long to be said; and the server's own directory has no name.
+            // The server's own directory has no name.
+            let is_own = self.directory.is_none() && last == b".haul";
+            self.left_out += u64::from(name.is_err() && !is_own);
             if let Ok(name) = name
                 && let Some(Found { kind, mode, mtime }) = look(&store.rights, &handle, &name)?
             {
@@ -190,7 +203,7 @@ impl Listing {
                 if each(&Entry { name, kind, mode, mtime }) == Enough::Yes {
                     let more = names.has_more(*at);
                     store.ahead.keep(&self.client, &names, &self.after);
-                    return Ok(Listed::Over { more });
+                    return Ok(Listed::Over { more, left_out: self.left_out });
                 }
             }
             // In a directory that must be opened up for it, each is dear.

@@ -137,7 +137,7 @@ impl<'a, 'b, 'c> Tree<'a, 'b, 'c> {
                 self.keep(&name, &refusal);
                 Vec::new()
             }
-            (Asked::List(name, after), Said::Answered(Reply::Listed { more }, body)) => {
+            (Asked::List(name, after), Said::Answered(Reply::Listed { more, .. }, body)) => {
                 let entries = entries(Some(&name), after.as_ref(), &body)?;
                 if !self.has_newer
                     && let Some(newer) = entries.iter().find(|entry| self.removal.is_newer(entry))

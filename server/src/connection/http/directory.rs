@@ -220,12 +220,12 @@ impl Connection {
         }
         match listed {
             Listed::NotYet => Some(directory),
-            Listed::Over { more: true } => {
+            Listed::Over { more: true, .. } => {
                 let (name, after) = (directory.name.clone(), directory.last.as_ref());
                 directory.listing = Listing::new(&directory.client, name, after);
                 Some(directory)
             }
-            Listed::Over { more: false } => {
+            Listed::Over { more: false, .. } => {
                 let end = match directory.form {
                     Form::Json => page::JSON_END,
                     Form::Page(facts) => page::end(&facts),

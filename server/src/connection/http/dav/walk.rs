@@ -163,7 +163,7 @@ impl Walk {
             if is_directory || batch.len() >= AT_ONCE { Enough::Yes } else { Enough::No }
         });
         let listed = listed?;
-        if let Listed::Over { more } = listed {
+        if let Listed::Over { more, .. } = listed {
             self.ended = Some(more);
         }
         let is_open = listed == Listed::NotYet && self.listing.is_reading();
