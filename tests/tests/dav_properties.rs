@@ -133,3 +133,23 @@ fn attribute_that_is_no_property_is_not_told() {
         assert!(!text.contains("evil"), "{text}");
     }
 }
+
+/// Each property may take a block of the disk.
+#[test]
+fn properties_take_no_room_that_is_to_be_kept_free() {
+    let mut server = server_with(&["--durability", "none"]);
+    fs::write(server.root().join("f"), "1").unwrap();
+    let reply = proppatch(&server, "/f", "<n:a>x</n:a>", "");
+    assert!(reply.text().contains("200 OK"), "{}", reply.text());
+    server.signal(Signal::KILL).unwrap();
+    server.wait().unwrap();
+    let (root, log) = (server.root().to_owned(), server.log.clone());
+    let words = ["--durability", "none", "--keep-free", "1TiB"];
+    server.becomes(Hauld::start_at(&root, &log, hauld_command(), &words).unwrap());
+    let long = "x".repeat(2000);
+    let reply = proppatch(&server, "/f", &format!("<n:b>{long}</n:b>"), "");
+    assert!(reply.text().contains("507"), "{}", reply.text());
+    assert!(!all(&server, "/f").contains(&long));
+    let reply = proppatch(&server, "/f", "", "<n:a/>");
+    assert!(reply.text().contains("200 OK"), "{}", reply.text());
+}

@@ -29,6 +29,23 @@ pub(crate) struct Work {
     pub(crate) publishing: Option<Publishing>,
     /// Nobody, for work of the server's own.
     pub(crate) ticket: Option<Ticket>,
+    /// Directories above the entry that were missing when the change was queued.
+    pub(crate) missing: usize,
+}
+
+/// Missing directories that cost as much as a small file.
+const DIRECTORIES: usize = 2;
+
+impl Work {
+    /// The change's [cost](Change::cost), and that of the directories that it makes on the way.
+    fn cost(&self) -> usize {
+        self.change.cost() + self.missing / DIRECTORIES
+    }
+
+    /// The change's [weight](Change::weight), and that of the directories that it makes on the way.
+    fn weight(&self) -> usize {
+        self.change.weight() + self.missing / DIRECTORIES
+    }
 }
 
 /// The queue of changes.
@@ -43,7 +60,7 @@ impl Committer {
 
     /// Queues a change.
     pub(crate) fn add(&self, work: Work) {
-        let (weight, cost) = (work.change.weight(), work.change.cost());
+        let (weight, cost) = (work.weight(), work.cost());
         self.0.add(work, weight, cost);
     }
 
@@ -102,8 +119,8 @@ impl Committer {
             self.1.beat();
             let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
             let mut kinds = Vec::new();
-            let next = group.iter().map(|work| work.change.weight()).sum();
-            for Work { change, publishing, ticket } in group {
+            let next = group.iter().map(Work::weight).sum();
+            for Work { change, publishing, ticket, missing: _ } in group {
                 change.kinds(&mut kinds);
                 changes.push(change);
                 match ticket {

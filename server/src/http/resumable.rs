@@ -1,6 +1,8 @@
 //! The fields of resumable uploads: tus 1.0 (<https://tus.io/protocols/resumable-upload>), and the draft of the IETF
 //! (draft-ietf-httpbis-resumable-upload).
 
+use std::collections::HashSet;
+
 use data_encoding::BASE64;
 use haul_protocol::{Mtime, Name};
 
@@ -178,7 +180,7 @@ fn metadata(text: &str) -> Result<Vec<(&str, Vec<u8>)>, Wrong> {
     if text.len() > MAX_METADATA {
         return Err(Wrong::bad("Upload-Metadata is over 16 KiB"));
     }
-    let mut all: Vec<(&str, Vec<u8>)> = Vec::new();
+    let (mut all, mut keys) = (Vec::new(), HashSet::new());
     for pair in text.split(',').map(|pair| pair.trim_matches([' ', '\t'])) {
         if pair.is_empty() && text.is_empty() {
             break;
@@ -187,7 +189,7 @@ fn metadata(text: &str) -> Result<Vec<(&str, Vec<u8>)>, Wrong> {
         let value = BASE64.decode(value.as_bytes());
         let value =
             value.map_err(|_| Wrong::bad("Upload-Metadata has a value that is not base64"))?;
-        if key.is_empty() || all.iter().any(|(known, _)| *known == key) {
+        if key.is_empty() || !keys.insert(key) {
             return Err(Wrong::bad("Upload-Metadata has a key that is empty or comes twice"));
         }
         all.push((key, value));
@@ -323,6 +325,13 @@ mod tests {
         }
         assert_eq!(spoken(&head("Upload-Complete: ?1\r\n")), draft(Some(true), false));
         assert!(spoken(&head("Upload-Complete: 1\r\n")).is_err());
+    }
+
+    #[test]
+    fn metadata_of_many_keys_is_taken_and_one_that_comes_twice_is_not() {
+        let keys: Vec<_> = (0..1000).map(|key| key.to_string()).collect();
+        assert_eq!(metadata(&keys.join(",")).unwrap().len(), keys.len());
+        assert!(metadata(&format!("{},999", keys.join(","))).is_err());
     }
 
     proptest! {

@@ -37,9 +37,10 @@ impl Services {
         publishing: Option<Publishing>,
         names: Names<'_>,
     ) -> Started {
-        if let (Some(committer), Names::Seen(_)) = (&self.committer, names) {
+        if let (Some(committer), Names::Seen(parents)) = (&self.committer, names) {
             let results = change.results();
-            committer.add(Work { change, publishing, ticket: Some(ticket) });
+            let missing = change.below_parents().map_or(0, |name| parents.missing(name));
+            committer.add(Work { change, publishing, ticket: Some(ticket), missing });
             return Started::Later { results };
         }
         let mut kinds = Vec::with_capacity(1);
@@ -68,7 +69,7 @@ impl Services {
     /// Starts work of the server's own, which only makes things durable: there is none without a committer.
     pub(crate) fn start_own(&self, change: Change) {
         if let Some(committer) = &self.committer {
-            committer.add(Work { change, publishing: None, ticket: None });
+            committer.add(Work { change, publishing: None, ticket: None, missing: 0 });
         }
     }
 

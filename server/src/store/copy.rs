@@ -6,7 +6,7 @@ use haul_protocol::{Attributes, Digest, Name};
 use rustix::io::Errno;
 
 use super::error::StoreError;
-use super::properties::copy_kept;
+use super::properties::{copy_kept, kept};
 use super::readable::Readable;
 use super::root::Parents;
 use super::{Change, Reserved, Share, Staged, Store};
@@ -39,13 +39,14 @@ impl Store {
         let from = self.open_for_client(parents, from)?;
         let (size, attributes) = (from.size(), from.attributes());
         let share = self.share(parents, to, size)?;
-        let mut room = self.admit(to, 0)?;
+        let kept = kept(from.handle());
+        let mut room = self.admit(to, kept.len() as u64)?;
         let staged = self.stage(parents, to, &attributes)?;
         let is_shared = size > 0 && self.shares_blocks() && staged.share_blocks(from.handle());
         if !is_shared {
-            room = self.admit(to, size)?;
+            room = self.admit(to, size.saturating_add(kept.len() as u64))?;
         }
-        if let Err(errno) = staged.with_handle(|handle| copy_kept(from.handle(), handle)) {
+        if let Err(errno) = staged.with_handle(|handle| copy_kept(&kept, handle)) {
             tracing::debug!(name = %to, %errno, "a copy has not all properties");
         }
         let digest = from.kept_digest(self);

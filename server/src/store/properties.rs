@@ -144,7 +144,12 @@ impl Store {
         can_be_set(name, is_file, &rustix::fs::fstat(&file).map_err(failed)?)?;
         if !edits.is_empty() {
             let _turn = self.properties.lock();
-            let value = edited(&file, edits).map_err(failed)?;
+            let before = read(&file).map_err(failed)?;
+            let value = edited(&before, edits).map_err(failed)?;
+            // The file system may give the attribute blocks of its own.
+            let len = value.len() as u64;
+            let grows = value.len() > before.len();
+            let _room = if grows { Some(self.admit(name, len)?) } else { None };
             set(&file, &value).map_err(failed)?;
             touched.attributes(name.as_bytes(), &file.into());
         }
@@ -157,8 +162,8 @@ impl Store {
 }
 
 /// All properties of a file that only clients know, after these edits.
-fn edited(file: &OwnedFd, edits: &Edits) -> Result<Vec<u8>, Errno> {
-    let mut kept = decode(&read(file)?).unwrap_or_default();
+fn edited(before: &[u8], edits: &Edits) -> Result<Vec<u8>, Errno> {
+    let mut kept = decode(before).unwrap_or_default();
     for (key, value) in edits {
         kept.retain(|(other, _)| other != key);
         kept.extend(value.as_ref().map(|value| (key.clone(), value.clone())));
@@ -167,10 +172,14 @@ fn edited(file: &OwnedFd, edits: &Edits) -> Result<Vec<u8>, Errno> {
     if value.len() > MOST { Err(Errno::NOSPC) } else { Ok(value) }
 }
 
-/// Gives a copy the properties of its original that only clients know, as far as it can have them.
-pub(super) fn copy_kept(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
-    let value = read(from)?;
-    if value.is_empty() { Ok(()) } else { sys::set_properties(to, ATTRIBUTE, &value) }
+/// The properties of a file that only clients know, as they are kept; empty if it has none, or they can't be read.
+pub(super) fn kept(file: &OwnedFd) -> Vec<u8> {
+    read(file).unwrap_or_default()
+}
+
+/// Gives a copy the properties that its original keeps, as far as it can have them.
+pub(super) fn copy_kept(kept: &[u8], to: &OwnedFd) -> Result<(), Errno> {
+    if kept.is_empty() { Ok(()) } else { sys::set_properties(to, ATTRIBUTE, kept) }
 }
 
 /// The attribute; empty if there is none.
@@ -285,6 +294,26 @@ mod tests {
         std::os::unix::fs::symlink("file", place.path().join("link")).unwrap();
         assert!(store.properties(&store.parents(), Some(&name("link"))).unwrap().is_none());
         assert!(store.properties(&store.parents(), None).unwrap().unwrap().is_directory);
+    }
+
+    #[test]
+    fn properties_that_grow_need_room_and_those_that_go_need_none() {
+        let place = TempDir::new().unwrap();
+        let store = Store::open(place.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        fs::write(place.path().join("file"), "bytes").unwrap();
+        let set = |value: Option<&str>| {
+            let (name, replaces) = (name("file"), Replaces::Anything);
+            let edits = vec![edit("a", value)];
+            let change =
+                Change::Properties { name, is_file: true, edits, modified: None, replaces };
+            store.apply(&store.parents(), change)
+        };
+        set(Some("some")).unwrap();
+        store.keep_free(u64::MAX / 2);
+        let refused = set(Some("longer"));
+        assert!(matches!(refused, Err(StoreError::NoRoom { .. })), "{refused:?}");
+        set(Some("same")).unwrap();
+        set(None).unwrap();
     }
 
     proptest! {

@@ -252,6 +252,25 @@ impl Change {
         }
     }
 
+    /// The name above which missing directories are made for it.
+    pub(crate) fn below_parents(&self) -> Option<&Name> {
+        match self {
+            Self::File { name, .. }
+            | Self::Link { name, .. }
+            | Self::Directory { name, .. }
+            | Self::Rename { to: name, .. } => Some(name),
+            Self::Upload(finished) => Some(finished.name()),
+            Self::Remove { .. }
+            | Self::Tree(_)
+            | Self::Attributes { .. }
+            | Self::Properties { .. }
+            | Self::Version(_)
+            | Self::Rollback { .. }
+            | Self::Confirm(_)
+            | Self::Flush(_) => None,
+        }
+    }
+
     /// Whether names may lead to other directories afterwards.
     pub(in crate::store) fn moves(&self) -> bool {
         matches!(self, Self::Rename { .. })

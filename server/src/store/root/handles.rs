@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use haul_protocol::Name;
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -103,6 +104,22 @@ impl Parents {
         (at.checked_sub(1).map_or(0, |at| ends[at]), at)
     }
 
+    /// The number of directories above this name that are not there. Costs no system call if the parent's handle is kept, and
+    /// one if the parent is there.
+    pub(crate) fn missing(&self, name: &Name) -> usize {
+        let above = name.split().0;
+        if above.is_empty() || self.recent.borrow().iter().any(|known| *known.name == *above) {
+            return 0;
+        }
+        match self.root.resolve(above) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                let ends = ends(above);
+                ends.len() - self.existing_part(above, &ends).1
+            }
+            _ => 0,
+        }
+    }
+
     /// Of the handles that are kept, that of the lowest directory on the way to `name`: bytes of the name that lead to it,
     /// and how many directories were opened up for it.
     fn nearest(&self, name: &[u8]) -> Option<(usize, Rc<OwnedFd>, usize)> {
@@ -129,5 +146,36 @@ impl Parents {
             recent.remove(0);
         }
         recent.push(Recent { name: name.into(), handle: Rc::clone(directory), opened_up });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::Store;
+
+    #[test]
+    fn directories_that_are_missing_above_a_name_are_counted() {
+        let root = tempfile::TempDir::new().unwrap();
+        fs::create_dir_all(root.path().join("a/b")).unwrap();
+        fs::write(root.path().join("f"), "").unwrap();
+        let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        let parents = store.parents();
+        let missing = |name: &str| parents.missing(&Name::parse(name.as_bytes()).unwrap());
+        for (name, expected) in [
+            ("x", 0),
+            ("a/x", 0),
+            ("a/b/x", 0),
+            ("a/c/x", 1),
+            ("c/d/e/x", 3),
+            ("f/x", 1),
+            ("f/a/x", 2),
+        ] {
+            assert_eq!(missing(name), expected, "{name}");
+        }
+        parents.find(b"a").unwrap();
+        assert_eq!((missing("a/x"), missing("a/b/c/d/x"), missing("a/c/d/x")), (0, 2, 2));
     }
 }

@@ -173,7 +173,8 @@ impl Partial {
         }
         let is = end.len..end.len + line.len() as u64;
         let grows = is.start.div_ceil(self.0.block) < is.end.div_ceil(self.0.block);
-        let _room = if grows && !has_room { Some(self.0.store.admit(name, 0)?) } else { None };
+        let bytes = line.len() as u64;
+        let _room = if grows && !has_room { Some(self.0.store.admit(name, bytes)?) } else { None };
         sys::append(&self.0.journal, end.len, &line)
             .map_err(|errno| StoreError::new("journal", name, errno))?;
         end.len = is.end;
