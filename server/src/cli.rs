@@ -11,6 +11,7 @@ use haul_protocol::Shown;
 
 use crate::config::{CertificateFiles, Config, Durability, Tls};
 use crate::error::StartError;
+use crate::http::forwarded::TrustedProxy;
 pub use crate::maintenance::environment::Environment;
 use crate::maintenance::key::{Fingerprint, Key};
 use crate::maintenance::new_account::Link;
@@ -124,6 +125,11 @@ pub struct Arguments {
     /// Addresses and "localhost" are always known.
     #[arg(long, value_name = "NAME", env = "HAULD_HTTP_HOST", value_delimiter = ',')]
     pub http_host: Vec<String>,
+
+    /// Proxy that says for which client it asks (X-Forwarded-For and the like): its address, or ADDR/BITS for all that begin with
+    /// these bits; may be given several times. By it other machines reach the server, so they need accounts and https://.
+    #[arg(long, value_name = "ADDR[/BITS]", value_delimiter = ',')]
+    pub trusted_proxy: Vec<TrustedProxy>,
 
     /// File to which the audit log is appended, a line of JSON for each login, refusal, change, and change of the accounts.
     /// SIGHUP opens the file anew. Never inside of the root.
@@ -344,6 +350,7 @@ impl Arguments {
                 .zip(self.key.clone())
                 .map(|(chain, key)| CertificateFiles { chain, key }),
             http_hosts: self.http_host.clone(),
+            trusted_proxies: self.trusted_proxy.clone(),
             audit: self.audit.clone(),
             metrics: self.metrics.clone(),
             insecure: self.insecure,

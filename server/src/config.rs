@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use haul_protocol::limits;
 
+use crate::http::forwarded::TrustedProxy;
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
 use crate::symlinks::Symlinks;
@@ -45,6 +46,8 @@ pub struct Config {
     pub certificate: Option<CertificateFiles>,
     /// Names by which browsers and other clients of HTTP may call this server, besides addresses and `localhost`. Default: none.
     pub http_hosts: Vec<String>,
+    /// Proxies that are believed for which client they ask. Default: none.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// File to which the audit log is appended. Default: none.
     pub audit: Option<PathBuf>,
     /// Address at which `/metrics`, `/health` and `/ready` are told over HTTP, in clear and to everybody. Default: none.
@@ -81,6 +84,7 @@ impl Config {
             config_dir: None,
             certificate: None,
             http_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             audit: None,
             metrics: None,
             insecure: false,
@@ -106,6 +110,8 @@ impl Config {
             ("tls", a.tls != b.tls),
             ("config-dir", a.config_dir != b.config_dir),
             ("cert, key", a.certificate != b.certificate),
+            ("http-host", a.http_hosts != b.http_hosts),
+            ("trusted-proxy", a.trusted_proxies != b.trusted_proxies),
             ("audit", a.audit != b.audit),
             ("metrics", a.metrics != b.metrics),
             ("insecure", a.insecure != b.insecure),

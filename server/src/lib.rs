@@ -58,6 +58,7 @@ mod versions;
 
 pub use config::{CertificateFiles, Config, Durability, Tls};
 pub use error::StartError;
+pub use http::forwarded::{TrustedProxy, TrustedProxyError};
 pub use keys::KeyError;
 pub use net::listen::{Listen, ListenError};
 pub use server::{Listening, Ready, Server};

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Tls};
 use crate::error::StartError;
+use crate::http::forwarded::TrustedProxy;
 use crate::keys::directory::Directory;
 use crate::keys::{KeyError, Keys, Source};
 use crate::net::listen::{Listen, Listener};
@@ -38,6 +39,20 @@ pub(crate) fn may_serve(listen: &Listen, tls: Tls, known: Known) -> Result<(), S
         )));
     }
     Ok(())
+}
+
+/// Whether the server may be behind these proxies: by them other machines reach it, whatever its addresses are.
+pub(crate) fn may_be_behind(proxies: &[TrustedProxy], known: Known) -> Result<(), StartError> {
+    let Some(proxy) = proxies.first().filter(|_| !known.has_accounts) else { return Ok(()) };
+    if known.is_insecure {
+        tracing::warn!(%proxy, "--insecure: other machines reach this server by a proxy, and nobody is asked who they are");
+        return Ok(());
+    }
+    Err(StartError::Usage(format!(
+        "other machines reach this server by the proxy {proxy}, and nobody has an account yet: `hauld user add NAME` makes one, with \
+         the root of this server as --server-root (or HAULD_ROOT) and its --config-dir; with --insecure everybody who reaches the \
+         proxy may write"
+    )))
 }
 
 /// The server's key, if any of its addresses may take TLS. An own one is made if it is needed.

@@ -23,6 +23,7 @@ pub mod over_ssh;
 pub mod peer;
 pub mod place;
 pub mod prelude;
+pub mod proxy;
 pub mod quotas;
 pub mod random;
 pub mod register;

@@ -76,6 +76,8 @@ mod hostile_server;
 mod http_accounts;
 mod http_get;
 mod http_peers;
+mod http_proxied;
+mod http_proxies;
 mod http_put;
 mod ignore_file;
 mod inherit;

@@ -25,6 +25,11 @@ impl Teller {
         let who = || Who { account: None, token: None, address: peer.to_owned() };
         audit.map(|audit| Self { audit: Arc::clone(audit), who: Arc::new(who()) })
     }
+
+    /// The client is another one, which has not logged in.
+    pub(super) fn is_from(&mut self, peer: &str) {
+        self.who = Arc::new(Who { account: None, token: None, address: peer.to_owned() });
+    }
 }
 
 impl Connection {

@@ -39,6 +39,7 @@ mod unread;
 mod way;
 mod work;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use haul_protocol::{Pin, RequestId, Time};
@@ -83,10 +84,12 @@ pub(crate) struct Connection {
     socket: Arc<OwnedFd>,
     transport: Transport,
     id: ConnectionId,
-    /// The address of the peer, for the log.
+    /// The address of the peer, for the log: of the present request's client, if a proxy asks that is believed.
     peer: String,
     /// Its origin.
     origin: Origin,
+    /// The other end of the stream, of TCP.
+    at: Option<SocketAddr>,
     /// The user of this machine who is the peer, if that is known.
     user: Option<u32>,
     /// Whether the peer needs no account, because it comes through the root itself.
@@ -204,6 +207,7 @@ impl Connection {
             counted: Counted::new(services, &peer.address),
             peer: peer.address,
             origin: Origin::from(peer.at),
+            at: peer.at,
             user: peer.user,
             is_owner: peer.entrance.is_of_owner(),
             is_uninvited: peer.entrance == Entrance::Direct,

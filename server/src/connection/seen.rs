@@ -12,8 +12,6 @@ const MOST: usize = 64;
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// The address of the peer.
-    pub(crate) peer: String,
     /// When it came, in milliseconds of the server's clock.
     pub(crate) since: u64,
     /// When bytes last came or went.
@@ -26,6 +24,8 @@ pub(crate) struct Seen {
 /// The facts that change seldom.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Words {
+    /// The address of the peer, or of the client for whom it last asked.
+    pub(crate) peer: String,
     pub(crate) account: Option<String>,
     pub(crate) speaks: Option<Speaks>,
     pub(crate) over_tls: bool,
@@ -38,12 +38,11 @@ pub(crate) struct Words {
 impl Seen {
     pub(super) fn new(peer: &str, now: u64) -> Self {
         Self {
-            peer: peer.to_owned(),
             since: now,
             active: AtomicU64::new(now),
             received: Counter::default(),
             sent: Counter::default(),
-            words: Mutex::new(Rank::Seen, Words::default()),
+            words: Mutex::new(Rank::Seen, Words { peer: peer.to_owned(), ..Words::default() }),
         }
     }
 
@@ -64,6 +63,10 @@ impl Seen {
     pub(super) fn speaks(&self, speaks: Speaks, over_tls: bool) {
         let mut words = self.words.lock();
         (words.speaks, words.over_tls) = (Some(speaks), over_tls);
+    }
+
+    pub(super) fn is_from(&self, peer: &str) {
+        self.words.lock().peer = peer.to_owned();
     }
 
     pub(super) fn is_of(&self, account: Option<String>) {

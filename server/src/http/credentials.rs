@@ -49,13 +49,31 @@ impl Credentials {
     }
 }
 
-impl Credentials {
-    /// Reads the field `Cookie`, which is overwritten. `host`: the field `Host`. A cookie that was set for nothing here is no
-    /// proof, and no failed login either.
-    pub(super) fn of_cookie(mut value: String, host: &str) -> Self {
-        let session = cookie::session(&value, host);
-        value.zeroize();
-        session.map_or(Self::None, Self::Session)
+/// The value of the field `Cookie`, which is overwritten in the end.
+#[derive(PartialEq, Eq)]
+pub(super) struct Cookies(Zeroizing<String>);
+
+/// Shows no secret.
+impl fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cookies")
+    }
+}
+
+impl Cookies {
+    pub(super) fn new(value: String) -> Self {
+        Self(Zeroizing::new(value))
+    }
+
+    /// The proof in them for a server that is asked by this `Host`. A cookie that was set for nothing here is no proof, and no
+    /// failed login either.
+    pub(super) fn credentials(&self, host: &str) -> Credentials {
+        cookie::session(&self.0, host).map_or(Credentials::None, Credentials::Session)
+    }
+
+    /// Bytes of memory that they take.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.0.capacity()
     }
 }
 

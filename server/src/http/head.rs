@@ -1,6 +1,7 @@
 //! The head of one request: its first line and the fields that mean something here.
 
-use super::credentials::Credentials;
+use super::credentials::{Cookies, Credentials};
+use super::forwarded::Values;
 use super::lines::MAX_LINES;
 use super::method::Method;
 use super::status::{Status, Wrong};
@@ -45,9 +46,13 @@ pub(crate) enum Field {
     MethodOverride,
     OcMtime,
     ContentType,
+    Forwarded,
+    ForwardedFor,
+    ForwardedProto,
+    ForwardedHost,
 }
 
-const FIELDS: [(&str, Field); 37] = [
+const FIELDS: [(&str, Field); 41] = [
     ("host", Field::Host),
     ("origin", Field::Origin),
     ("range", Field::Range),
@@ -85,6 +90,10 @@ const FIELDS: [(&str, Field); 37] = [
     ("cookie", Field::Cookie),
     ("x-oc-mtime", Field::OcMtime),
     ("content-type", Field::ContentType),
+    ("forwarded", Field::Forwarded),
+    ("x-forwarded-for", Field::ForwardedFor),
+    ("x-forwarded-proto", Field::ForwardedProto),
+    ("x-forwarded-host", Field::ForwardedHost),
 ];
 
 impl Field {
@@ -98,6 +107,14 @@ impl Field {
                 | Self::ReprDigest
                 | Self::Connection
                 | Self::Accept
+        ) || self.is_forwarded()
+    }
+
+    /// Whether a proxy tells by it for whom it asks. From anybody else it means nothing, so it may be anything.
+    fn is_forwarded(self) -> bool {
+        matches!(
+            self,
+            Self::Forwarded | Self::ForwardedFor | Self::ForwardedProto | Self::ForwardedHost
         )
     }
 
@@ -129,6 +146,8 @@ pub(crate) struct Head {
     /// The client waits for a word before it sends the body.
     pub(crate) expects: bool,
     pub(crate) credentials: Credentials,
+    /// The cookies, if a proxy may tell of another `Host` for which they are.
+    cookies: Option<Cookies>,
     fields: Vec<(Field, String)>,
 }
 
@@ -137,6 +156,28 @@ impl Head {
     pub(crate) fn field(&self, field: Field) -> Option<&str> {
         let found = self.fields.iter().find(|(name, _)| *name == field);
         found.map(|(_, value)| &**value)
+    }
+
+    /// The fields by which a proxy tells for whom it asks.
+    pub(crate) fn forwarded(&self) -> Values<'_> {
+        Values {
+            addresses: self.field(Field::ForwardedFor),
+            scheme: self.field(Field::ForwardedProto),
+            host: self.field(Field::ForwardedHost),
+            elements: self.field(Field::Forwarded),
+        }
+    }
+
+    /// The client has asked for this `Host`, as a proxy tells that is believed.
+    pub(crate) fn is_for(&mut self, host: String) {
+        let has_token = matches!(self.credentials, Credentials::Token { .. });
+        if let Some(cookies) = self.cookies.take().filter(|_| !has_token) {
+            self.credentials = cookies.credentials(&host);
+        }
+        match self.fields.iter_mut().find(|(name, _)| *name == Field::Host) {
+            Some((_, value)) => *value = host,
+            None => self.fields.push((Field::Host, host)),
+        }
     }
 
     /// Whether a person asks with a browser: it takes a page, and says so.
@@ -148,7 +189,8 @@ impl Head {
     /// Bytes of memory that it takes, about.
     pub(crate) fn held_bytes(&self) -> usize {
         let values: usize = self.fields.iter().map(|(_, value)| value.len() + 32).sum();
-        size_of::<Self>() + self.target.len() + values
+        let cookies = self.cookies.as_ref().map_or(0, Cookies::held_bytes);
+        size_of::<Self>() + self.target.len() + values + cookies
     }
 
     /// Reads a whole head, up to the empty line, whose lines all end with CR LF.
@@ -184,6 +226,7 @@ impl Head {
             keeps: minor > 0,
             expects: false,
             credentials: Credentials::None,
+            cookies: None,
             fields,
         };
         if let Some(at) = head.fields.iter().position(|(name, _)| *name == Field::Authorization) {
@@ -191,10 +234,12 @@ impl Head {
             head.credentials = Credentials::parse(value);
         }
         if let Some(at) = head.fields.iter().position(|(name, _)| *name == Field::Cookie) {
-            let (_, value) = head.fields.swap_remove(at);
+            let cookies = Cookies::new(head.fields.swap_remove(at).1);
             if head.credentials == Credentials::None {
                 let host = head.field(Field::Host).unwrap_or_default();
-                head.credentials = Credentials::of_cookie(value, host);
+                head.credentials = cookies.credentials(host);
+                let is_forwarded = head.fields.iter().any(|(field, _)| field.is_forwarded());
+                head.cookies = is_forwarded.then_some(cookies);
             }
         }
         head.framing = framing(&head)?;
@@ -222,7 +267,8 @@ fn fields(headers: &[httparse::Header<'_>]) -> Result<Vec<(Field, String)>, Wron
         let known = FIELDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(header.name));
         let Some((_, field)) = known else { continue };
         let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
-        if !header.value.iter().all(is_plain) {
+        // Odd bytes of a client may stand in front of words that a proxy has added.
+        if !header.value.iter().all(is_plain) && !field.is_forwarded() {
             if field.may_be_odd() {
                 continue;
             }

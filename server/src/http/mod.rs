@@ -13,6 +13,9 @@ pub(crate) mod cookie;
 pub(crate) mod credentials;
 pub(crate) mod dav;
 pub(crate) mod digests;
+pub(crate) mod forwarded;
+#[cfg(test)]
+mod forwarded_tests;
 pub(crate) mod half;
 #[cfg(test)]
 mod half_tests;

@@ -58,7 +58,7 @@ fn connection(seen: &Seen, now: u64) -> Value {
     let words = seen.words();
     let since = |at: u64| now.saturating_sub(at) / 1000;
     json!({
-        "peer": Shown(&seen.peer).to_string(),
+        "peer": Shown(words.peer).to_string(),
         "account": words.account,
         "dialect": words.speaks.map(|speaks| speaks.as_str()),
         "tls": words.over_tls,

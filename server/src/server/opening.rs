@@ -17,6 +17,7 @@ use crate::audit::Audit;
 use crate::commit::notify::ConnectionId;
 use crate::config::{Config, Durability};
 use crate::error::StartError;
+use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
 use crate::keys::directory::Directory;
 use crate::monitor::Monitor;
@@ -72,6 +73,7 @@ impl Listening {
             may_serve(&listener.address, config.tls, known)?;
             streams::decide(listener, &config, keys.as_ref())?;
         }
+        streams::may_be_behind(&config.trusted_proxies, known)?;
         let audit = config.audit.clone().map(|path| Audit::open(path, &config.root)).transpose()?;
         let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group && !config.read_only;
@@ -126,6 +128,8 @@ impl Listening {
             invitation,
             tuning,
             hosts: Hosts::new(&config.http_hosts),
+            proxies: Proxies::new(&config.trusted_proxies),
+            may_be_in_clear: config.insecure,
             places,
             connections,
             door,
@@ -227,7 +231,8 @@ pub(super) fn tuning(config: &Config) -> Tuning {
 /// The accounts. If other machines reach the server, nobody may do anything without one, also once the last one has been
 /// removed.
 fn accounts(config: &Config) -> Result<Accounts, StartError> {
-    let is_open = config.listen.iter().any(|listen| !listen.is_local());
+    let is_open =
+        config.listen.iter().any(|listen| !listen.is_local()) || !config.trusted_proxies.is_empty();
     let mut directory = config.config_dir.as_deref();
     if let Some(path) = directory {
         match Directory::new(path).outside(&config.root) {

@@ -21,6 +21,7 @@ use haul_protocol::Durability;
 use crate::accounts::{Account, Accounts, View};
 use crate::audit::Audit;
 use crate::commit::committer::Committer;
+use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
 use crate::keys::Keys;
 use crate::locks::{Mutex, Rank};
@@ -69,6 +70,10 @@ pub(crate) struct Services {
     tuned: Tuned,
     /// The names by which clients of HTTP may call the server.
     pub(crate) hosts: Hosts,
+    /// Proxies that are believed for whom they ask.
+    pub(crate) proxies: Proxies,
+    /// Whether a client of another machine may reach such a proxy in clear.
+    pub(crate) may_be_in_clear: bool,
     pub(crate) clock: Clock,
     pub(crate) lines: Lines,
     pub(crate) metrics: Arc<Metrics>,
@@ -85,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) invitation: Option<Invitation>,
     pub(crate) tuning: Tuning,
     pub(crate) hosts: Hosts,
+    pub(crate) proxies: Proxies,
+    pub(crate) may_be_in_clear: bool,
     /// Files whose bytes may have come in part.
     pub(crate) places: usize,
     /// Connections that are served at once.
@@ -105,6 +112,8 @@ impl Services {
             invitation,
             tuning,
             hosts,
+            proxies,
+            may_be_in_clear,
             places,
             connections,
             door,
@@ -133,6 +142,8 @@ impl Services {
             invitation,
             tuned: Tuned::new(tuning),
             hosts,
+            proxies,
+            may_be_in_clear,
             clock: Clock::default(),
             lines: Lines::default(),
             metrics: Arc::default(),

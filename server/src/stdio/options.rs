@@ -16,8 +16,8 @@ const WORKERS: u16 = 2;
 const CONNECTIONS: usize = 256;
 
 /// Options that are about addresses and accounts. The environment of a user may hold them for another hauld, and is not asked.
-const OF_ADDRESSES: [&str; 8] =
-    ["listen", "tls", "config_dir", "cert", "key", "insecure", "user", "metrics"];
+const OF_ADDRESSES: [&str; 9] =
+    ["listen", "tls", "config_dir", "cert", "key", "trusted_proxy", "insecure", "user", "metrics"];
 
 /// The way in which one client is served over standard input and output.
 #[derive(Debug)]
@@ -60,6 +60,7 @@ impl Options {
         config.tls = Tls::Never;
         config.config_dir = None;
         config.certificate = None;
+        config.trusted_proxies = Vec::new();
         config.insecure = false;
         config.metrics = None;
         config.audit = config.audit.filter(|_| is_typed("audit"));

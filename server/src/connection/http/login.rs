@@ -142,7 +142,7 @@ impl Connection {
     }
 
     /// The connection is nobody's again.
-    fn log_out(&mut self, services: &Services) {
+    pub(super) fn log_out(&mut self, services: &Services) {
         (self.login, self.seat, self.meter) = (None, None, None);
         self.seen().is_of(None);
         self.view = services.whole.clone();

@@ -3,7 +3,8 @@
 //! A request is looked at when its head has come: is it meant for this server, who asks, may they. A `PUT` is staged as its
 //! bytes come, and so are the files of a form; all other requests are carried out when they are complete. `login` finds the
 //! account of each request, `change` has changes carried out, `file` and `directory` are jobs that answer in turns, `page` is for
-//! browsers.
+//! browsers;
+//! `proxied` finds the client behind a proxy.
 
 pub(super) mod asked;
 mod change;
@@ -13,6 +14,7 @@ pub(super) mod file;
 mod login;
 mod own;
 pub(super) mod page;
+mod proxied;
 pub(super) mod resumable;
 pub(super) mod stated;
 
@@ -66,6 +68,8 @@ pub(super) struct Http {
     failed: Vec<Failed>,
     /// An upload whose bytes are being flushed for the present request.
     settled: Option<Box<resumable::settle::Settled>>,
+    /// Whether the client of the present request came over TLS, as a proxy has told that is believed.
+    over_tls: Option<bool>,
 }
 
 impl Http {
@@ -110,7 +114,7 @@ impl Connection {
     }
 
     /// The head of a request has come.
-    pub(super) fn http_head(&mut self, id: RequestId, head: Box<Head>, turn: &mut Turn<'_>) {
+    pub(super) fn http_head(&mut self, id: RequestId, mut head: Box<Head>, turn: &mut Turn<'_>) {
         if let Some(http) = self.http() {
             (http.skipped, http.asked, http.several) = (0, None, None);
             http.body = Vec::new();
@@ -119,7 +123,10 @@ impl Connection {
         turn.share.was_asked();
         self.metrics().asked_over_http(head.method.word());
         self.seen().asks(head.method.word());
-        let target = match meant(&head, self.transport.is_tls(), turn.services) {
+        let services = turn.services;
+        let came = self.comes_by_proxy(&mut head, services);
+        let over_tls = self.came_over_tls();
+        let target = match came.and_then(|()| meant(&head, over_tls, services)) {
             Ok(target) => target,
             Err(wrong) => return self.refuse_http(id, wrong.into()),
         };

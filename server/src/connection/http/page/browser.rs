@@ -115,10 +115,10 @@ impl Connection {
             }
         };
         let (account, proof) = (login.account.name.clone(), login.proof().clone());
+        let is_safe = self.is_safe(&asked.head);
         match services.sessions.begin(account, proof, services.now()) {
             Ok(session) => {
-                let cookie =
-                    cookie::set(Some(&session), host(&asked.head), self.is_safe(&asked.head));
+                let cookie = cookie::set(Some(&session), host(&asked.head), is_safe);
                 self.see_other(to, Some(cookie));
             }
             Err(_) => self.no_random_bytes(asked.id),
@@ -139,9 +139,9 @@ impl Connection {
     }
 
     /// Whether the browser reached the server over TLS, perhaps by a proxy.
-    fn is_safe(&self, head: &Head) -> bool {
+    fn is_safe(&mut self, head: &Head) -> bool {
         let is_https = |origin: &str| origin.to_ascii_lowercase().starts_with("https://");
-        self.transport.is_tls() || head.field(Field::Origin).is_some_and(is_https)
+        self.came_over_tls() || head.field(Field::Origin).is_some_and(is_https)
     }
 }
 
