@@ -34,6 +34,28 @@ impl Symlinks {
             Self::None => Err(Refusal::new(Code::Symlink, "symbolic links are not stored here")),
         }
     }
+
+    /// Whether a link may get another name. By that none comes to lead out of the root that did not.
+    pub(crate) fn check_move(
+        self,
+        (name, to): (&Name, &Name),
+        target: &LinkTarget,
+    ) -> Result<(), Refusal> {
+        let stays = |name| stays_inside(name, target.as_bytes());
+        if self == Self::Any || !stays(name) || stays(to) {
+            return Ok(());
+        }
+        let target = String::from_utf8_lossy(target.as_bytes());
+        let why =
+            format!("`{name}` points to `{target}`, which may lead out of the root from `{to}`");
+        Err(Refusal::new(Code::Symlink, why))
+    }
+
+    /// Whether a directory may get another name with links that nobody has looked at: from a place that is no higher, none
+    /// leads further up.
+    pub(crate) fn may_move_unseen(self, name: &Name, to: &Name) -> bool {
+        self == Self::Any || to.depth() >= name.depth()
+    }
 }
 
 /// Whether a target can't lead out, whatever other links there are, if those can't either: all `..` come
@@ -61,6 +83,26 @@ fn stays_inside(name: &Name, target: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn move_makes_no_link_lead_out() {
+        let name = |text: &str| Name::parse(text.as_bytes()).unwrap();
+        let moved = |which: Symlinks, from: &str, to: &str, target: &str| {
+            let target = LinkTarget::parse(target.as_bytes()).unwrap();
+            which.check_move((&name(from), &name(to)), &target).is_ok()
+        };
+        for which in [Symlinks::Inside, Symlinks::None] {
+            assert!(moved(which, "a/l", "b/c/l", "../x"));
+            assert!(moved(which, "a/b/l", "l", "x"));
+            assert!(!moved(which, "a/b/l", "l", "../x"));
+            // It leads out already.
+            assert!(moved(which, "a/b/l", "l", "/etc") && moved(which, "a/l", "l", "../../x"));
+        }
+        assert!(moved(Symlinks::Any, "a/b/l", "l", "../x"));
+        let unseen =
+            |from: &str, to: &str| Symlinks::Inside.may_move_unseen(&name(from), &name(to));
+        assert!(unseen("a/b", "c/d") && unseen("a", "c/d") && !unseen("a/b", "c"));
+    }
 
     #[test]
     fn only_what_can_not_lead_out_is_inside() {

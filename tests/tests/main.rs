@@ -30,6 +30,7 @@ mod dav_clients;
 mod dav_locks;
 mod dav_properties;
 mod dav_rights;
+mod dav_symlinks;
 mod dav_trees;
 mod day;
 mod default_acl;

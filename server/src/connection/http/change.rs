@@ -143,11 +143,18 @@ impl Connection {
         let meets = stands.as_ref().is_some_and(|kind| is_directory(kind) || is_directory(&moved));
         let success = self.success(stands.is_some());
         let replaces = Replaces::Anything;
-        if asked.target.is_drive && meets && name != to {
-            let change = Change::Rename { name: name.clone(), to: to.clone(), replace, replaces };
-            return self.dav_move(&asked, (&name, &moved, &to), success, change);
+        let change = Change::Rename { name: name.clone(), to: to.clone(), replace, replaces };
+        if let EntryKind::Link { target } = &moved {
+            self.may_move_link((&name, &to), target, turn)?;
         }
-        self.http_submit(asked.id, success, Change::Rename { name, to, replace, replaces }, turn);
+        if asked.target.is_drive && meets {
+            return self.dav_move(&asked, (&name, &moved, &to), success, change, turn);
+        }
+        if self.must_look((&name, &to), &moved, turn) {
+            self.dav_look_and_move(&asked, (&name, &to), success, change);
+            return Ok(());
+        }
+        self.http_submit(asked.id, success, change, turn);
         Ok(())
     }
 
@@ -183,6 +190,9 @@ impl Connection {
         let missing = Wrong::new(Status::NOT_FOUND, "no entry has that name");
         let moved = moved.ok_or(missing)?;
         self.is_as_addressed(&asked.target, Some(&moved))?;
+        if name == to {
+            return Err(Wrong::new(Status::FORBIDDEN, "both names are the same").into());
+        }
         if asked.target.is_drive && !above {
             return Err(no_parent().into());
         }

@@ -174,7 +174,7 @@ impl Connection {
         if is_directory {
             self.may(learning())?;
         }
-        if name == to || (meet(&name, &to) && (is_directory || stands.is_some())) {
+        if meet(&name, &to) && (is_directory || stands.is_some()) {
             return Err(Wrong::new(Status::FORBIDDEN, "one of the two is in the other").into());
         }
         let mut tasks = Vec::new();
@@ -211,6 +211,7 @@ impl Connection {
         (name, moved, to): (&Name, &EntryKind, &Name),
         success: Status,
         change: Change,
+        turn: &Turn<'_>,
     ) -> Result<(), Refused> {
         if meet(name, to) {
             return Err(Wrong::new(Status::FORBIDDEN, "one of the two is in the other").into());
@@ -220,9 +221,54 @@ impl Connection {
         {
             return Err(odd().into());
         }
-        let tasks = vec![Task::Remove(to.clone()), Task::Change(name.clone(), Box::new(change))];
+        let mut tasks = Vec::new();
+        if self.must_look((name, to), moved, turn) {
+            tasks.push(Task::Look { name: name.clone(), to: to.clone() });
+        }
+        tasks.extend([Task::Remove(to.clone()), Task::Change(name.clone(), Box::new(change))]);
         self.begin_tree(asked, tasks, Answer::Plain(success));
         Ok(())
+    }
+
+    /// A directory gets another name after a look at all symlinks in it.
+    pub(super) fn dav_look_and_move(
+        &mut self,
+        asked: &Asked,
+        (name, to): (&Name, &Name),
+        success: Status,
+        change: Change,
+    ) {
+        let look = Task::Look { name: name.clone(), to: to.clone() };
+        let tasks = vec![look, Task::Change(name.clone(), Box::new(change))];
+        self.begin_tree(asked, tasks, Answer::Plain(success));
+    }
+
+    /// Whether symlinks in a directory could lead out if it got this name.
+    pub(super) fn must_look(
+        &self,
+        (name, to): (&Name, &Name),
+        moved: &EntryKind,
+        turn: &Turn<'_>,
+    ) -> bool {
+        let is_directory = matches!(moved, EntryKind::Directory);
+        is_directory && !self.symlinks(turn).may_move_unseen(name, to)
+    }
+
+    /// Whether a symlink may get another name.
+    pub(super) fn may_move_link(
+        &self,
+        (name, to): (&Name, &Name),
+        target: &LinkTarget,
+        turn: &Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let seen = [name, to].map(|name| self.view.outward(name).unwrap_or_else(|| name.clone()));
+        let [name, to] = &seen;
+        self.symlinks(turn).check_move((name, to), target).map_err(Refusal::from)
+    }
+
+    /// The symlinks that the client may make.
+    fn symlinks(&self, turn: &Turn<'_>) -> Symlinks {
+        Symlinks::of_client(turn.services.tuning().symlinks, self.login.is_some())
     }
 
     /// Whether a copy of such an entry could take the place of a directory, which goes before the copy is made: a request that
@@ -247,11 +293,8 @@ impl Connection {
         target: &LinkTarget,
         turn: &Turn<'_>,
     ) -> Result<(), Refusal> {
-        let chosen = turn.services.tuning().symlinks;
         let seen = self.view.outward(name);
-        Symlinks::of_client(chosen, self.login.is_some())
-            .check(seen.as_ref().unwrap_or(name), target)
-            .map_err(Refusal::from)
+        self.symlinks(turn).check(seen.as_ref().unwrap_or(name), target).map_err(Refusal::from)
     }
 
     /// Whether a directory may make way with all in it.

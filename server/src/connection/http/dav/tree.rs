@@ -40,6 +40,8 @@ pub(super) enum Task {
     Remove(Name),
     /// An entry is copied; a directory with all in it (`is_deep`) or alone.
     Copy { name: Name, to: Name, is_deep: bool },
+    /// A directory stays as it is if a symlink in it would lead out by the new name.
+    Look { name: Name, to: Name },
     /// A change of the entry of this name.
     Change(Name, Box<Change>),
 }
@@ -78,7 +80,9 @@ impl Tree {
     ) -> Self {
         let (walk, copying, settles, failed) = (None, None, false, Vec::new());
         let named = tasks.iter().flat_map(|task| match task {
-            Task::Remove(name) | Task::Change(name, _) => vec![name.clone()],
+            Task::Remove(name) | Task::Change(name, _) | Task::Look { name, .. } => {
+                vec![name.clone()]
+            }
             Task::Copy { name, to, .. } => vec![name.clone(), to.clone()],
         });
         let (named, tasks) = (named.collect(), tasks.into());
@@ -177,6 +181,11 @@ impl Connection {
         if let Some(mut walk) = tree.walk.take() {
             let found = walk.next((turn, &tree.client), &tree.failed);
             let step = found.and_then(|found| self.found(tree, &mut walk, found, turn));
+            let step = match (step, walk.only_looks()) {
+                // It ends with the first entry that is in the way.
+                (Err((_, refusal)), Some(top)) => return Err((top.clone(), self.of_top(refusal))),
+                (step, _) => step,
+            };
             if !walk.is_over() {
                 tree.walk = Some(walk);
             }
@@ -213,6 +222,9 @@ impl Connection {
                 Some(_) => self.submit_step(tree, name.clone(), Change::Remove { name }, turn),
                 None => {}
             },
+            Task::Look { name, to } => {
+                tree.walk = Some(Walk::begin(Doing::Look { to }, name, &tree.client));
+            }
             Task::Copy { name, to, is_deep } => match kind(&name, turn)? {
                 None => {
                     let refusal = Refusal::new(Code::NotFound, "no entry has that name");
@@ -249,8 +261,20 @@ impl Connection {
                 tree.settles = true;
             }
             Found::Copy(name, to, kind) => self.copy_entry(tree, (&name, to), kind, turn)?,
+            Found::Link(name, to, target) => {
+                let may = self.may_move_link((&name, &to), &target, turn);
+                may.map_err(|refusal| (name, refusal))?;
+            }
         }
         Ok(())
+    }
+
+    /// The refusal because of an entry in a directory, in the words of one of the directory, whose client may not learn more.
+    fn of_top(&self, refusal: Refusal) -> Refusal {
+        match self.may_learn() {
+            true => refusal,
+            false => Refusal::new(refusal.code().clone(), "an entry in it is in the way"),
+        }
     }
 
     /// Copies a file or symlink.

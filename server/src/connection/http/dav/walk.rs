@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use haul_protocol::{Code, Entry, EntryKind, Name};
+use haul_protocol::{Code, Entry, EntryKind, LinkTarget, Name};
 
 use super::failed::{Failed, is_below};
 use crate::accounts::ClientId;
@@ -22,6 +22,10 @@ pub(super) enum Doing {
     Copy {
         to: Name,
     },
+    /// Only a look at symlinks, before a move to this name.
+    Look {
+        to: Name,
+    },
 }
 
 /// The next thing to do.
@@ -31,6 +35,8 @@ pub(super) enum Found {
     Remove(Name),
     /// An entry, its new name and its kind.
     Copy(Name, Name, EntryKind),
+    /// A symlink, its new name and its target.
+    Link(Name, Name, LinkTarget),
 }
 
 /// A walk. All names are those of the store.
@@ -63,6 +69,11 @@ impl Walk {
 
     pub(super) fn is_over(&self) -> bool {
         self.is_over
+    }
+
+    /// Whether it only looks. The directory at its top stays as it is if anything is in the way.
+    pub(super) fn only_looks(&self) -> Option<&Name> {
+        matches!(self.doing, Doing::Look { .. }).then_some(&self.top)
     }
 
     pub(super) fn has_place(&self) -> bool {
@@ -119,23 +130,28 @@ impl Walk {
 
     fn take(&mut self, entry: Entry, client: &ClientId) -> Result<Found, Refusal> {
         let Entry { name, kind, .. } = entry;
+        let only_looks = self.only_looks().is_some();
         Ok(match (self.new_name(&name)?, kind) {
-            (Some(to), kind) => Found::Copy(name, to, kind),
-            (None, EntryKind::Directory) => {
+            (Some(to), kind) if !only_looks => Found::Copy(name, to, kind),
+            (_, EntryKind::Directory) => {
                 self.list(name, None, client);
                 Found::Nothing
             }
+            (Some(to), EntryKind::Link { target }) => Found::Link(name, to, target),
+            (Some(_), _) => Found::Nothing,
             (None, _) => Found::Remove(name),
         })
     }
 
-    /// The name of an entry's copy; `None`: nothing is copied.
+    /// The new name of an entry, or that of its copy; `None`: it gets none.
     fn new_name(&self, name: &Name) -> Result<Option<Name>, Refusal> {
-        let Doing::Copy { to } = &self.doing else { return Ok(None) };
+        let (Doing::Copy { to } | Doing::Look { to }) = &self.doing else { return Ok(None) };
         let rest = name.as_bytes().strip_prefix(self.top.as_bytes()).unwrap_or_default();
         let rest = rest.strip_prefix(b"/").unwrap_or_default();
         let joined = if rest.is_empty() { Ok(to.clone()) } else { to.join(rest) };
-        joined.map(Some).map_err(|_| Refusal::new(Code::BadName, "the name of a copy is too long"))
+        joined
+            .map(Some)
+            .map_err(|_| Refusal::new(Code::BadName, "the new name of an entry in it is too long"))
     }
 
     fn list(&mut self, name: Name, after: Option<Name>, client: &ClientId) {
