@@ -182,6 +182,14 @@ const scenarios = {
     }
     assert.equal(fs.readFileSync(at('conflict', 'b (2).txt'), 'utf8'), 'newer b');
     assert.deepEqual(fs.readdirSync(at('conflict')).sort(), ['a', 'a (2)', 'b (2).txt', 'b.txt', 'c']);
+    // Escape is no choice: nothing is replaced, also after a dialog in which something was.
+    const third = folder('third/conflict', { a: 'third a', 'b.txt': 'third b' });
+    await dropOn(page, [third]);
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await uploaded(page, '2 skipped');
+    assert.equal(await page.getByRole('dialog').count(), 0);
+    assert.equal(fs.readFileSync(at('conflict', 'b.txt'), 'utf8'), 'newer b');
     await end();
   },
 
@@ -194,6 +202,82 @@ const scenarios = {
     await uploaded(page, '1 file uploaded');
     assert.ok(fs.readFileSync(at('large.bin')).equals(bytes));
     await end();
+  },
+
+  async large_file_that_is_dropped_again_after_a_reload_goes_on() {
+    const { page, end } = await open(`${base}/`);
+    page.on('dialog', dialog => dialog.accept());
+    const bytes = bytesOf(24 << 20, 9);
+    const top = folder('again', { 'again.bin': bytes });
+    await slow(page, 6 << 20);
+    await dropOn(page, [top]);
+    await page.waitForFunction(() => document.querySelector('#all').value > 6 << 20);
+    const before = await page.locator('#all').evaluate(all => all.value);
+    await page.keyboard.press('Escape');
+    assert.equal(await page.getByRole('button', { name: 'Pause' }).count(), 1, 'Escape pauses nothing');
+    await page.reload();
+    assert.ok(!fs.existsSync(at('again', 'again.bin')), 'it was there before the reload');
+    const offsets = [];
+    page.on('request', request => { if (request.method() === 'PATCH') offsets.push(Number(request.headers()['upload-offset'])); });
+    await dropOn(page, [top]);
+    await uploaded(page, '1 file uploaded');
+    assert.ok(offsets[0] >= before - 1, `goes on at ${offsets[0]}, and ${before} were there`);
+    assert.ok(fs.readFileSync(at('again', 'again.bin')).equals(bytes));
+    await end();
+  },
+
+  async list_has_the_order_that_a_person_chooses() {
+    fs.mkdirSync(at('order', 'folder'), { recursive: true });
+    for (const [name, size, day] of [['file 10', 20, 2], ['file 9', 3000, 3], ['B', 100, 1]]) {
+      fs.writeFileSync(at('order', name), 'x'.repeat(size));
+      fs.utimesSync(at('order', name), day * 86400, day * 86400);
+    }
+    const { page, end } = await open(`${base}/order/`);
+    const names = () => page.locator('#list tbody a').allTextContents();
+    const header = name => page.getByRole('columnheader', { name });
+    const press = async name => { await header(name).getByRole('button').focus(); await page.keyboard.press('Enter'); };
+    const orders = async () => Promise.all(['Name', 'Size', 'Changed'].map(name => header(name).getAttribute('aria-sort')));
+    assert.deepEqual(await orders(), [null, null, null]);
+    for (const [name, order, up] of [
+      ['Name', ['B', 'file 9', 'file 10'], 'ascending'], ['Name', ['file 10', 'file 9', 'B'], 'descending'],
+      ['Changed', ['B', 'file 10', 'file 9'], 'ascending'], ['Changed', ['file 9', 'file 10', 'B'], 'descending'],
+      ['Size', ['file 10', 'B', 'file 9'], 'ascending'], ['Size', ['file 9', 'B', 'file 10'], 'descending'],
+    ]) {
+      await press(name);
+      assert.deepEqual(await names(), ['..', 'folder/', ...order], `${name} ${up}`);
+      assert.deepEqual(await orders(), ['Name', 'Size', 'Changed'].map(one => one === name ? up : null));
+    }
+    await shot(page, 'sorted');
+    // It holds for an entry that comes, with the focus where it was, and for the next page.
+    await page.locator('#files').setInputFiles({ name: 'file 11', mimeType: 'text/plain', buffer: Buffer.from('x'.repeat(50)) });
+    await page.locator('#list a', { hasText: 'file 11' }).waitFor();
+    const expected = ['..', 'folder/', 'file 9', 'B', 'file 11', 'file 10'];
+    assert.deepEqual(await names(), expected);
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Size');
+    await page.reload();
+    assert.deepEqual(await names(), expected);
+    const snapshot = await page.locator('#list').ariaSnapshot();
+    for (const part of ['table "Files"', 'columnheader "Size"', 'button "Size"', 'row', 'cell']) assert.ok(snapshot.includes(part), `${part} is not in\n${snapshot}`);
+    await end();
+  },
+
+  async empty_directory_and_a_missing_entry_are_told_kindly() {
+    fs.mkdirSync(at('nothing'));
+    for (const [name, options] of [['', {}], ['-phone', { viewport: { width: 390, height: 800 }, isMobile: true, deviceScaleFactor: 2 }]]) {
+      const { page, end } = await open(`${base}/nothing/`, options, ['404 (Not Found)']);
+      await page.getByText('Nothing is here yet.').waitFor();
+      assert.equal(await page.getByRole('columnheader').count(), 0);
+      await shot(page, `empty${name}`);
+      const answer = await page.goto(`${base}/none/such.txt`);
+      assert.equal(answer.status(), 404);
+      await page.getByRole('heading', { name: 'Nothing is here' }).waitFor();
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= page.viewportSize().width, `${width}`);
+      await shot(page, `missing${name}`);
+      await page.getByRole('link', { name: 'All files' }).click();
+      await page.waitForURL(`${base}/`);
+      await end();
+    }
   },
 
   async keyboard_is_enough() {
@@ -314,6 +398,12 @@ const withAccounts = {
     await page.getByLabel('Access token').fill(token('alice'));
     await page.getByRole('button', { name: 'Log in' }).click();
     await page.waitForURL('**/some/');
+    // The account may put and list, and read nothing.
+    fs.writeFileSync(at('alice', 'some', 'secret'), 'x');
+    await page.getByRole('link', { name: 'secret' }).click();
+    await page.getByRole('heading', { name: 'That is not allowed' }).waitFor();
+    await shot(page, 'forbidden');
+    await page.goBack();
     const [cookie] = await context.cookies();
     assert.ok(cookie.httpOnly && cookie.sameSite === 'Strict' && !cookie.value.includes(token('alice').slice(5)));
     await page.getByRole('button', { name: 'Log out' }).click();

@@ -160,7 +160,8 @@ fn caddy(place: &Path, server: &str, port: u16) -> Command {
         "https://{NAME}:{port} {{\n    bind 127.0.0.1\n    tls {at}/cert.pem {at}/key.pem\n"
     );
     let site = replaced(&documented("caddy", server), &format!("{NAME} {{\n"), &own);
-    let all = "{\n    admin off\n    auto_https off\n    servers {\n        protocols h1 h2\n    }\n}\n";
+    let all =
+        "{\n    admin off\n    auto_https off\n    servers {\n        protocols h1 h2\n    }\n}\n";
     let file = place.join("Caddyfile");
     fs::write(&file, format!("{all}{site}")).unwrap();
     let mut command = Command::new("caddy");

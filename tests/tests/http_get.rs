@@ -127,7 +127,7 @@ fn directory_is_a_page_with_names_as_text_and_a_list_for_programs() {
     // The root, which has a directory of the server's own that nobody sees.
     let root = ask(server.address(), "GET /", "", b"").text();
     assert!(root.contains("href=\"./d/\"") && !root.contains("./.haul"), "{root}");
-    assert_eq!(root.matches("<li>").count(), 1, "{root}");
+    assert_eq!(root.matches("<tr><td>").count(), 1, "{root}");
     let mut peer = HttpPeer::connect(server.address());
     assert_eq!(peer.get("HEAD /d/").status, 200);
     assert_eq!(peer.get("GET /d/sub/").status, 200);
@@ -218,4 +218,35 @@ fn file_that_shrinks_while_it_is_read_breaks_the_answer_off() {
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1000).unwrap();
     let rest = peer.rest();
     assert!(first.starts_with(b"HTTP/1.1 200 OK\r\n") && rest.len() < 64 << 20, "{}", rest.len());
+}
+
+#[test]
+fn browser_is_told_of_a_failure_by_a_page_and_others_by_a_sentence() {
+    let server = server();
+    let of = |first: &str, fields: &str| ask(server.address(), first, fields, b"");
+    let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    let page = of("GET /no%3Cb%3Ene", browser);
+    assert_eq!((page.status, page.field("Content-Type")), (404, "text/html; charset=utf-8"));
+    assert!(page.text().contains("<h1>Nothing is here</h1>"), "{}", page.text());
+    assert!(!page.text().contains("<b>") && !page.text().contains("<script"), "{}", page.text());
+    let policy = page.field("Content-Security-Policy");
+    assert!(
+        policy.starts_with("default-src 'none'; ") && policy.contains("script-src 'none'"),
+        "{policy}"
+    );
+    for (first, fields) in
+        [("GET /none", ""), ("GET /none", "Accept: */*\r\n"), ("DELETE /none", browser)]
+    {
+        let text = of(first, fields);
+        assert_eq!((text.status, text.field("Content-Type")), (404, "text/plain; charset=utf-8"));
+        assert_eq!(text.text().lines().count(), 1, "{}", text.text());
+    }
+    // Also of an address that can be none, and of a host that is not known.
+    assert!(of("GET /a//b", browser).text().contains("<h1>That did not work</h1>"));
+    let stranger = "GET / HTTP/1.1\r\nHost: evil.example\r\nAccept: text/html\r\n\r\n";
+    let mut peer = HttpPeer::connect(server.address());
+    peer.send(stranger);
+    let reply = peer.receive();
+    assert!(reply.status == 421 && reply.text().contains("--http-host"), "{}", reply.text());
+    assert_eq!(reply.field("Content-Type"), "text/html; charset=utf-8");
 }

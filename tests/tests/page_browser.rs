@@ -62,6 +62,7 @@ fn folder_is_dropped_and_conflicts_are_asked_about_once() {
             "folder_of_250_entries_arrives_byte_for_byte",
             "conflict_is_asked_once_and_the_choice_holds",
             "large_file_arrives",
+            "large_file_that_is_dropped_again_after_a_reload_goes_on",
         ],
     );
 }
@@ -83,6 +84,8 @@ fn page_serves_everybody() {
         &known_by_name(),
         &[
             "keyboard_is_enough",
+            "list_has_the_order_that_a_person_chooses",
+            "empty_directory_and_a_missing_entry_are_told_kindly",
             "reader_is_told_all",
             "dark_and_small_screens_fit",
             "forms_do_without_script",

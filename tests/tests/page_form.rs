@@ -147,6 +147,8 @@ fn script_of_the_page_is_asked_for_once() {
         (200, "text/javascript; charset=utf-8")
     );
     assert_eq!(script.field("X-Content-Type-Options"), "nosniff");
+    let list = ask(server.address(), "GET /.haul/page/list.js", "", b"");
+    assert!(list.status == 200 && list.body.len() < script.body.len() / 3);
     let page = ask(server.address(), "GET /", "", b"");
     let policy = page.field("Content-Security-Policy");
     for part in

@@ -7,6 +7,7 @@ use super::head::Head;
 use super::machine::{self, Machine};
 use super::method::Method;
 use super::outbox::Outbox;
+use super::page::shell::{self, Nonce};
 use super::response::{Length, Response, Shape};
 use super::status::{Status, Wrong};
 use super::validators;
@@ -47,6 +48,8 @@ enum Phase {
 struct Exchange {
     id: RequestId,
     is_head: bool,
+    /// A person asks with a browser, and is told of errors by a page.
+    wants_page: bool,
     is_old: bool,
     keeps: bool,
     /// The client waits for a word before it sends the body.
@@ -165,6 +168,7 @@ impl Half {
                 self.exchange = Some(Exchange {
                     id: self.last_id,
                     is_head: head.method == Method::Head,
+                    wants_page: head.wants_page(),
                     is_old: head.is_old,
                     keeps: head.keeps,
                     expects: head.expects,
@@ -356,15 +360,23 @@ impl Half {
     /// A request is not carried out.
     pub(crate) fn refuse(&mut self, id: RequestId, refusal: &Refusal) {
         if self.exchange.as_ref().is_some_and(|exchange| exchange.id == id) {
-            let (response, text) = Response::refusal(refusal);
-            self.answer(&response, text.as_bytes());
+            self.answer_error(Response::refusal(refusal));
         }
     }
 
     /// The present request is wrong in itself.
     pub(crate) fn refuse_wrong(&mut self, wrong: Wrong) {
-        let (response, text) = Response::wrong(wrong);
-        self.answer(&response, text.as_bytes());
+        self.answer_error(Response::wrong(wrong));
+    }
+
+    /// The present request has failed: a text tells why, or a page.
+    fn answer_error(&mut self, (response, why): (Response, String)) {
+        if self.exchange.as_ref().is_some_and(|exchange| exchange.wants_page) {
+            let page = shell::failed(response.status, &why);
+            let response = shell::as_page(response, &Nonce::default());
+            return self.answer(&response, page.as_bytes());
+        }
+        self.answer(&response, why.as_bytes());
     }
 
     /// The request is complete and answered.
@@ -407,6 +419,7 @@ impl Half {
             self.exchange = Some(Exchange {
                 id: self.last_id,
                 is_head: false,
+                wants_page: false,
                 is_old: false,
                 keeps: false,
                 expects: false,
@@ -428,8 +441,8 @@ impl Half {
 
     /// All changes that were under way have been told: tells why the connection ends, if it does.
     pub(crate) fn conclude(&mut self) {
-        if let Some((response, text)) = self.last_word.take() {
-            self.answer(&response, text.as_bytes());
+        if let Some(last) = self.last_word.take() {
+            self.answer_error(last);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A directory as a page, which works with its script and without it, and as JSON.
 
+pub(crate) mod scripts;
 pub(crate) mod shell;
 
 use std::fmt::Write;
@@ -68,15 +69,20 @@ pub(crate) fn begin(name: &[u8], facts: &Facts) -> String {
     }
     // Before the entries, so that it is there while a long list still comes.
     let nonce = &facts.nonce;
-    let _ = writeln!(page, "<script src=\"/.haul/page/page.js\" nonce=\"{nonce}\"></script>");
+    let script = if facts.may_put { "page.js" } else { "list.js" };
+    let _ = writeln!(page, "<script src=\"/.haul/page/{script}\" nonce=\"{nonce}\"></script>");
     if !facts.is_drop {
-        page.push_str("<ul id=\"list\" class=\"list\">");
+        page.push_str(LIST);
         if !name.is_empty() {
-            page.push_str("<li><a href=\"../\">..</a><span>up</span>\n");
+            page.push_str("<tr id=\"up\"><td><a href=\"../\">..</a><td>up<td>\n");
         }
     }
     page
 }
+
+/// The table of entries up to the first one. The script makes buttons of its headers.
+const LIST: &str = "<div id=\"list\" class=\"list\"><table aria-labelledby=\"entries\">\n\
+<thead><tr><th scope=\"col\">Name<th scope=\"col\">Size<th scope=\"col\">Changed\n<tbody>\n";
 
 const FORM: &str = "<section id=\"send\" aria-label=\"Upload\">\n\
 <form id=\"upload\" method=\"post\" enctype=\"multipart/form-data\">\n\
@@ -127,7 +133,7 @@ pub(crate) fn row(entry: &Entry, page: &mut String) {
     };
     // Only files and directories can be had.
     let leads = matches!(entry.kind, EntryKind::File { .. } | EntryKind::Directory);
-    page.push_str("<li>");
+    page.push_str("<tr><td>");
     if leads {
         // A name with a colon would be a scheme without the dot before it.
         page.push_str("<a href=\"./");
@@ -140,9 +146,12 @@ pub(crate) fn row(entry: &Entry, page: &mut String) {
     escape(&text, page);
     page.push_str(slash);
     page.push_str(if leads { "</a>" } else { "</span>" });
-    page.push_str("<span>");
+    match entry.kind {
+        EntryKind::File { size, .. } => drop(write!(page, "<td data-bytes={size}>")),
+        _ => page.push_str("<td>"),
+    }
     escape(&what, page);
-    page.push_str("</span>");
+    page.push_str("<td>");
     if let Some(Ok(time)) = entry.mtime.map(|Mtime { s, .. }| Timestamp::from_second(s)) {
         let told = time.strftime("%Y-%m-%d %H:%M");
         let _ = write!(page, "<time datetime=\"{time}\">{told}</time>");
@@ -150,9 +159,20 @@ pub(crate) fn row(entry: &Entry, page: &mut String) {
     page.push('\n');
 }
 
-/// The end of a page.
-pub(crate) fn end(facts: &Facts) -> &'static str {
-    if facts.is_drop { "</main>\n" } else { "</ul>\n</section>\n</main>\n" }
+/// The end of a page, behind entries or none.
+pub(crate) fn end(facts: &Facts, is_empty: bool) -> String {
+    let mut end = String::new();
+    if !facts.is_drop {
+        end.push_str("</table>\n");
+        if is_empty {
+            let hint = if facts.may_put { "Files that you upload appear here." } else { "" };
+            let _ =
+                writeln!(end, "<p id=\"empty\"><strong>Nothing is here yet.</strong> {hint}</p>");
+        }
+        end.push_str("</div>\n</section>\n");
+    }
+    end.push_str("</main>\n");
+    end
 }
 
 /// The first bytes of a list as JSON.
@@ -213,7 +233,8 @@ mod tests {
             page
         };
         let text = row("d/ünï <b>x\"'&\n\u{202e}".as_bytes(), file());
-        let shown = "ünï &lt;b&gt;x&quot;&#39;&amp;\u{fffd}\u{fffd}</a><span>1.50 KiB</span>";
+        let shown =
+            "ünï &lt;b&gt;x&quot;&#39;&amp;\u{fffd}\u{fffd}</a><td data-bytes=1536>1.50 KiB<td>";
         assert!(text.contains(shown), "{text}");
         assert!(
             text.contains("href=\"./%C3%BCn%C3%AF%20%3Cb%3Ex%22%27%26%0A%E2%80%AE\""),
@@ -232,7 +253,7 @@ mod tests {
         assert_eq!(deep.matches(">d</a>").count(), MOST_LINKS);
         assert!(deep.contains("<span>…</span>") && deep.len() < 100_000, "{}", deep.len());
         // The only script is the server's own.
-        let own = "<script src=\"/.haul/page/page.js\" nonce=\"\"></script>";
+        let own = "<script src=\"/.haul/page/list.js\" nonce=\"\"></script>";
         assert!(!begin(b"", &Facts::default()).contains("../"));
         assert_eq!((page.matches("<script").count(), page.matches(own).count()), (1, 1));
     }

@@ -36,6 +36,12 @@ impl Response {
         self
     }
 
+    /// The same with another value of a field.
+    pub(crate) fn instead(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.fields.retain(|(known, _)| *known != name);
+        self.with(name, value)
+    }
+
     /// The head of an answer that comes before the real one, which only some clients understand.
     pub(super) fn write_before(&self, out: &mut Vec<u8>) {
         let Status(number, phrase) = self.status;

@@ -177,7 +177,7 @@ impl Connection {
             Ok(facts) => Facts { is_drop: true, ..facts },
             Err(refusal) => return self.refuse(asked.id, refusal),
         };
-        let text = page::begin(b"", &facts) + page::end(&facts);
+        let text = page::begin(b"", &facts) + &page::end(&facts, true);
         if let Some(half) = self.half.http() {
             half.answer(&shell::head(Status::OK, &facts.nonce), text.as_bytes());
         }
@@ -227,9 +227,9 @@ impl Connection {
             }
             Listed::Over { more: false, .. } => {
                 let end = match directory.form {
-                    Form::Json => page::JSON_END,
-                    Form::Page(facts) => page::end(&facts),
-                    Form::Properties(_) => properties::END,
+                    Form::Json => page::JSON_END.to_owned(),
+                    Form::Page(facts) => page::end(&facts, !directory.has_entry),
+                    Form::Properties(_) => properties::END.to_owned(),
                 };
                 half.append(end.as_bytes());
                 half.finish();

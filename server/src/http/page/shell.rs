@@ -50,8 +50,13 @@ pub(crate) fn policy(nonce: &Nonce) -> String {
 
 /// The head of an answer that is a page.
 pub(crate) fn head(status: Status, nonce: &Nonce) -> Response {
-    Response::new(status)
-        .with("Content-Type", "text/html; charset=utf-8")
+    as_page(Response::new(status), nonce)
+}
+
+/// The head of an answer whose text becomes a page.
+pub(crate) fn as_page(response: Response, nonce: &Nonce) -> Response {
+    response
+        .instead("Content-Type", "text/html; charset=utf-8")
         .with("Content-Security-Policy", policy(nonce))
 }
 
@@ -70,6 +75,29 @@ pub(crate) fn begin(title: &str, view: &str) -> String {
     page.push_str("</style>\n<body data-view=\"");
     page.push_str(view);
     page.push_str("\">\n");
+    page
+}
+
+/// A request that has failed, for a person. `why`: a sentence.
+pub(crate) fn failed(status: Status, why: &str) -> String {
+    let (title, said) = match status {
+        Status::NOT_FOUND => (
+            "Nothing is here",
+            "No file or folder has this address. It may have been moved or removed.",
+        ),
+        Status::FORBIDDEN => ("That is not allowed", "The server does not allow this request."),
+        Status::BUSY => ("The server is busy", "Try again in a moment."),
+        _ => ("That did not work", "The server could not answer this request."),
+    };
+    let mut page = begin(title, "failed");
+    page.push_str("<header><a class=\"home\" href=\"/\">haul</a></header>\n<main>\n<h1>");
+    page.push_str(title);
+    page.push_str(&format!(
+        "</h1>\n<section>\n<p>{said}</p>\n<p class=\"soft\">{} {}: ",
+        status.0, status.1
+    ));
+    escape(why.trim_end(), &mut page);
+    page.push_str("</p>\n<p><a href=\"/\">All files</a></p>\n</section>\n</main>\n");
     page
 }
 

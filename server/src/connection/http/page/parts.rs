@@ -7,14 +7,13 @@ use haul_protocol::RequestId;
 use crate::connection::Connection;
 use crate::http::head::{Field, Head};
 use crate::http::method::Method;
+use crate::http::page::scripts;
 use crate::http::response::{Length, Response};
 use crate::http::status::{Status, Wrong};
 
 /// Each part: its name, its bytes.
-const PARTS: [(&str, &str); 2] = [
-    ("page.js", include_str!("../../../http/page/page.js")),
-    ("login.js", include_str!("../../../http/page/login.js")),
-];
+const PARTS: [(&str, &str); 3] =
+    [("list.js", scripts::LIST), ("page.js", scripts::PAGE), ("login.js", scripts::LOGIN)];
 
 impl Connection {
     /// A part of the page.
