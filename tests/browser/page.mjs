@@ -387,6 +387,7 @@ const withAccounts = {
   async link_logs_in_and_out() {
     const token = name => fs.readFileSync(path.join(process.env.TOKENS, name), 'utf8').trim();
     fs.mkdirSync(at('alice', 'some'));
+    fs.writeFileSync(at('alice', 'some', 'secret'), 'x');
     const noLogin = ['401 (Unauthorized)', '403 (Forbidden)'];
     // Without a login a browser shows the server's own page, and no dialog.
     const { page, context, answer, end } = await open(`${base}/some/`, {}, noLogin);
@@ -399,7 +400,6 @@ const withAccounts = {
     await page.getByRole('button', { name: 'Log in' }).click();
     await page.waitForURL('**/some/');
     // The account may put and list, and read nothing.
-    fs.writeFileSync(at('alice', 'some', 'secret'), 'x');
     await page.getByRole('link', { name: 'secret' }).click();
     await page.getByRole('heading', { name: 'That is not allowed' }).waitFor();
     await shot(page, 'forbidden');

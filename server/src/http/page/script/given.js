@@ -29,10 +29,12 @@ const take = async (list, dir) => {
   const before = items.length;
   work.hidden = false;
   what.textContent = 'Reading the folder…';
+  reading += 1;
   for (const one of list) {
     if (one instanceof File) add(one.webkitRelativePath || one.name, one, dir);
     else await walk(one, '', dir);
   }
+  reading -= 1;
   begin(before);
 };
 

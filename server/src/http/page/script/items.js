@@ -6,6 +6,7 @@ let small = [];
 let big = [];
 let asked = [];
 let busy = 0;
+let reading = 0;        // Drops whose folders are still read.
 let isPaused = false;
 let mode = isDrop ? 'replace' : null;
 let tries = 0;
@@ -18,7 +19,7 @@ const requests = new Set();
 const sending = new Set();
 const total = { count: 0, bytes: 0, done: 0, doneBytes: 0, failed: 0, skipped: 0 };
 
-const isActive = () => total.count > total.done + total.failed + total.skipped;
+const isActive = () => reading > 0 || total.count > total.done + total.failed + total.skipped;
 const say = text => { live.textContent = text; };
 
 const add = (path, file, dir) => {
