@@ -23,7 +23,7 @@ fn behind(words: &[&str], users: &[&str]) -> (Accounts, TempDir) {
 fn last(place: &TempDir, event: &str) -> String {
     let text = fs::read_to_string(place.path().join("audit")).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let found = lines.filter(|line| line["event"] == event).last();
+    let found = lines.filter(|line| line["event"] == event).next_back();
     found.unwrap_or_else(|| panic!("no {event}: {text}"))["address"].as_str().unwrap().to_owned()
 }
 

@@ -125,6 +125,15 @@ fn tus_upload_goes_on_through_each_proxy() {
             assert_eq!(site.asked_from("127.0.0.1", &words, &at, &whole[range]).1, 204, "{kind:?}");
         }
         assert_eq!(fs::read(site.accounts.at("alice/up/a")).unwrap(), whole, "{kind:?}");
+        // The draft of the IETF: one answer, and none before it that the proxy could take for that.
+        let draft =
+            ["-X", "POST", "-H", "Upload-Draft-Interop-Version: 8", "-H", "Upload-Complete: ?1"];
+        let whole_at_once = ["--include", "--http1.1", "-H", "Expect:", "--data-binary", "@-"];
+        let words = [&whole_at_once[..], &draft].concat();
+        let at = "/.haul/tus/?name=draft";
+        let (head, status) = site.asked_from("127.0.0.1", &words, at, &whole);
+        assert_eq!((status, head.matches("HTTP/1.1 ").count()), (201, 1), "{kind:?}: {head}");
+        assert_eq!(fs::read(site.accounts.at("alice/draft")).unwrap(), whole, "{kind:?}");
     }
 }
 

@@ -30,6 +30,7 @@ use super::{Connection, Dialect};
 use crate::accounts::ClientId;
 use crate::http::address::Address;
 use crate::http::cookie::SessionId;
+use crate::http::forwarded::Told;
 use crate::http::head::{Field, Framing, Head};
 use crate::http::host::is_own;
 use crate::http::method::{ALLOWED, Method};
@@ -68,8 +69,8 @@ pub(super) struct Http {
     failed: Vec<Failed>,
     /// An upload whose bytes are being flushed for the present request.
     settled: Option<Box<resumable::settle::Settled>>,
-    /// Whether the client of the present request came over TLS, as a proxy has told that is believed.
-    over_tls: Option<bool>,
+    /// The facts about the present request that a proxy has told which is believed.
+    told: Option<Told>,
 }
 
 impl Http {

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Http;
 use crate::accounts::Origin;
 use crate::connection::Connection;
 use crate::http::forwarded::Told;
@@ -23,13 +22,11 @@ impl Connection {
             return Ok(());
         }
         let told = services.proxies.told(head.forwarded());
-        let Some(Told { client, over_tls, host }) = told else {
-            self.is_over_tls(None);
-            self.is_asked_by(None, at, services);
-            return Ok(());
-        };
-        self.is_over_tls(over_tls);
-        self.is_asked_by(client, at, services);
+        self.is_asked_by(told.as_ref().and_then(|told| told.client), at, services);
+        if let Some(http) = self.http() {
+            http.told.clone_from(&told);
+        }
+        let Some(Told { client, over_tls, host }) = told else { return Ok(()) };
         if let Some(host) = host {
             head.is_for(host);
         }
@@ -43,14 +40,13 @@ impl Connection {
 
     /// Whether the client came over TLS: to the proxy, if one that is believed has told that.
     pub(super) fn came_over_tls(&mut self) -> bool {
-        let told = self.http().and_then(|http| http.over_tls);
+        let told = self.http().and_then(|http| http.told.as_ref()?.over_tls);
         told.unwrap_or_else(|| self.transport.is_tls())
     }
 
-    fn is_over_tls(&mut self, over_tls: Option<bool>) {
-        if let Some(Http { over_tls: present, .. }) = self.http() {
-            *present = over_tls;
-        }
+    /// Whether a proxy asks for somebody else.
+    pub(super) fn is_proxied(&mut self) -> bool {
+        self.http().is_some_and(|http| http.told.is_some())
     }
 
     /// The client is this one; `None`: the proxy itself.

@@ -101,7 +101,9 @@ impl Connection {
         let upload = OrderedUpload { name, account, size, facts };
         let receiving = Receiving::new(upload, partial, hasher, &signal.clone().into());
         let using = alone.open(receiving);
-        if let (Spoken::Draft { is_known: true, .. }, Some(half)) = (spoken, self.half.http()) {
+        // nginx before 1.29 takes an answer before the real one for the real one.
+        let is_told = matches!(spoken, Spoken::Draft { is_known: true, .. }) && !self.is_proxied();
+        if let Some(half) = self.half.http().filter(|_| is_told) {
             let version = head.field(Field::UploadDraftInteropVersion).unwrap_or_default();
             let before = Response::new(RESUMPTION)
                 .with("Location", location(token))
