@@ -22,8 +22,8 @@ fn behind(words: &[&str], users: &[&str]) -> (Accounts, TempDir) {
 /// The address of the last event of this kind in the log.
 fn last(place: &TempDir, event: &str) -> String {
     let text = fs::read_to_string(place.path().join("audit")).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let found = lines.filter(|line| line["event"] == event).next_back();
+    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let found = lines.rfind(|line| line["event"] == event);
     found.unwrap_or_else(|| panic!("no {event}: {text}"))["address"].as_str().unwrap().to_owned()
 }
 
