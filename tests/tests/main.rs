@@ -153,6 +153,7 @@ mod spelling;
 mod ssh_commands;
 mod ssh_direct;
 mod ssh_failures;
+mod ssh_install;
 mod ssh_sshd;
 mod status;
 mod stdio;

@@ -38,7 +38,7 @@ fn is_option(word: &OsStr) -> bool {
 
 /// Whether the word behind an option is its value.
 fn wants_value(command: &Command, option: &str) -> bool {
-    let takes = |arg: &Arg| arg.get_action().takes_values();
+    let takes = |arg: &Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
     if let Some(long) = option.strip_prefix("--") {
         let is_meant = |arg: &&Arg| {
             let aliases = arg.get_all_aliases().unwrap_or_default();

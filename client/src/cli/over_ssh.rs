@@ -1,11 +1,13 @@
 //! Options for destinations that ssh leads to: the programs that are run for them.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::usage::Usage;
 use crate::get::source::Source;
 use crate::net::destination::Destination;
-use crate::net::ssh::Runs;
+use crate::net::ssh::{Install, Runs};
 
 /// The variable that has the words of `--ssh` if the option is not given.
 const VARIABLE: &str = "HAUL_SSH";
@@ -21,6 +23,11 @@ pub(crate) struct SshOptions {
     /// Name or path of hauld at a DEST such as `box:path` [default: hauld].
     #[arg(long, value_name = "PATH", value_parser = hauld)]
     pub hauld: Option<String>,
+
+    /// Copies a static hauld into the cache of a DEST such as `box:path` that has no hauld, and starts it if its digest is
+    /// right: FILE, or the one that came with haul. A copy that is there already is used.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub install_hauld: Option<Option<PathBuf>>,
 
     /// Connections past ssh to a DEST such as `box:path`: with "auto", hauld opens a port there for this run, and bytes go over
     /// several connections with TLS if the port is reached, and otherwise over ssh; with "no", everything goes over ssh
@@ -74,6 +81,11 @@ impl SshOptions {
         if let Some(hauld) = &self.hauld {
             let wrong = || Usage(format!("--hauld {hauld}: not the name or path of a program"));
             runs = runs.hauld(hauld).ok_or_else(wrong)?;
+        }
+        if let Some(file) = &self.install_hauld {
+            let install = Install::new(file.clone());
+            runs =
+                runs.install(install.map_err(|error| Usage(format!("--install-hauld: {error}")))?);
         }
         let when = match self.ssh_direct {
             Some(when) => when,

@@ -7,6 +7,7 @@ mod cause;
 pub mod credentials;
 pub mod destination;
 mod file;
+pub mod install;
 pub mod receipt;
 pub(crate) mod refused;
 pub mod rules;

@@ -9,6 +9,8 @@ use haul_protocol::{AccessToken, Pin, Shown};
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::install::InstallError;
+
 /// The most lines of a remote shell's output that are shown.
 const MOST_LINES: usize = 10;
 
@@ -71,7 +73,7 @@ pub enum SshError {
     /// The remote shell does not find hauld.
     #[error(
         "there is no `{hauld}` at {host}{}: copy hauld into a directory of the PATH there, or say with --hauld PATH where \
-         it is{noise}", hint(*.code)
+         it is, or have haul copy it there with --install-hauld{noise}", hint(*.code)
     )]
     NoHauld {
         /// The user and the host.
@@ -82,6 +84,16 @@ pub enum SshError {
         code: i32,
         /// The output of the remote shell.
         noise: Noise,
+    },
+    /// The remote shell does not find hauld, and haul could not copy it there.
+    #[error("there is no `{hauld}` at {host}: {source}")]
+    NotInstalled {
+        /// The user and the host.
+        host: String,
+        /// The name of hauld there.
+        hauld: String,
+        /// The reason.
+        source: InstallError,
     },
     /// A hauld that does not know `--stdio`.
     #[error(

@@ -192,6 +192,9 @@ impl Builder {
     /// # Errors
     /// If the wishes make no sense together, or a file that they name can't be used.
     pub fn build(mut self) -> Result<Get, BuildError> {
+        if self.common.dry_run {
+            self.sources.iter_mut().for_each(|source| source.place.dry());
+        }
         root_above(self.sources.iter_mut().map(|source| &mut source.place), Access::Reads);
         self.check()?;
         let Some(first) = self.sources.first() else { return Err(BuildError::NoSources) };

@@ -51,6 +51,13 @@ impl Destination {
         self
     }
 
+    /// The same in a dry run, in which no hauld is copied to where ssh leads.
+    pub(crate) fn dry(&mut self) {
+        if let Server::Ssh(ssh) = &mut self.server {
+            ssh.runs.dry();
+        }
+    }
+
     /// Whether ssh leads there.
     #[must_use]
     pub fn is_over_ssh(&self) -> bool {

@@ -58,6 +58,11 @@ pub enum Note {
         /// It has joined a server that serves the root already.
         joined: bool,
     },
+    /// hauld was copied to a machine that had none.
+    Copied {
+        /// The path there.
+        path: String,
+    },
     /// Connections go past ssh.
     Direct {
         /// The address there.
@@ -133,6 +138,9 @@ impl fmt::Display for Note {
                 let how = if *joined { ", served there already" } else { "" };
                 let (version, root) = (Shown(version), Shown(root));
                 write!(f, "`{}`: hauld {version}, root {root}{how}", Shown(command))
+            }
+            Self::Copied { path } => {
+                write!(f, "there was no hauld; haul has copied one to {} there", Shown(path))
             }
             Self::Direct { address } => {
                 write!(f, "with TLS directly to {address}, and ssh only keeps watch")

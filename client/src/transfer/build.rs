@@ -79,6 +79,9 @@ impl Builder {
             _ if self.common.dry_run => Access::Foresees,
             _ => Access::Makes,
         };
+        if self.common.dry_run {
+            self.destination.dry();
+        }
         match task {
             Task::Publish { .. } => root_above([&mut self.destination], access),
             _ => self.destination = self.destination.clone().itself(access),

@@ -40,6 +40,8 @@ mod unix {
         pub(crate) command: String,
         /// The hauld that has answered.
         pub(crate) remote: Option<Remote>,
+        /// The path there of a copy of hauld that was made for it.
+        pub(crate) copied: Option<String>,
     }
 
     /// Starts a program whose standard input and output are one end of a pair of sockets; returns the other end. All that the
@@ -60,7 +62,7 @@ mod unix {
         let mut started = Command::new(program);
         started.args(rest).stdin(Stdio::from(input)).stdout(Stdio::from(output));
         let child = started.spawn()?;
-        Ok((ours, Session { child, host, command, remote: None }))
+        Ok((ours, Session { child, host, command, remote: None, copied: None }))
     }
 
     impl Session {
@@ -177,6 +179,7 @@ mod elsewhere {
         pub(crate) host: String,
         pub(crate) command: String,
         pub(crate) remote: Option<Remote>,
+        pub(crate) copied: Option<String>,
     }
 
     impl Session {

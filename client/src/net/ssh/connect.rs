@@ -34,8 +34,13 @@ mod unix {
     use zeroize::Zeroizing;
 
     use super::super::Access;
-    use super::super::greeting::{Nonsense, ROOM, Scan, question};
+    use super::super::greeting::question;
+    use super::super::install::{Installer, Reply};
+    use super::super::outgoing::Outgoing;
+    use super::super::scan::{Nonsense, ROOM, Said, Scan};
+    use super::super::words::plain_root;
     use super::{ConnectionError, Line, Poller, Session, Socket, Ssh};
+    use crate::error::install::InstallError;
     use crate::error::ssh::{Noise, SshError};
     use crate::net::ssh::child;
 
@@ -70,8 +75,12 @@ mod unix {
             })?;
         let mut socket = Socket::Unix(mio::net::UnixStream::from_std(stream));
         poller.add(&mut socket).map_err(ConnectionError::Poller)?;
-        let mut greeting = Greeting { place, socket, session, scan: Scan::new(&nonce) };
-        match greeting.exchange(&question, poller, over) {
+        let (scan, runs) = (Scan::new(&nonce), &place.runs);
+        let install = |wish| Installer::new(wish, runs.remote(), plain_root(place));
+        let installer = runs.install.clone().map(install);
+        let outgoing = Outgoing::new(&question);
+        let mut greeting = Greeting { place, socket, session, scan, question, outgoing, installer };
+        match greeting.exchange(poller, over) {
             Ok(()) => Ok((greeting.socket, greeting.session)),
             Err(error) => {
                 poller.remove(&mut greeting.socket);
@@ -86,24 +95,28 @@ mod unix {
         socket: Socket,
         session: Session,
         scan: Scan,
+        question: Vec<u8>,
+        outgoing: Outgoing,
+        /// The client's side of the script, if hauld may be copied.
+        installer: Option<Installer>,
     }
 
     impl Greeting<'_> {
         fn exchange(
             &mut self,
-            question: &[u8],
             poller: &mut Poller,
             over: &dyn Fn() -> bool,
         ) -> Result<(), ConnectionError> {
-            let (mut left, mut buffer) = (question, Zeroizing::new([0; ROOM]));
+            let mut buffer = Zeroizing::new([0; ROOM]);
             loop {
                 if over() {
                     return Err(ConnectionError::Stopped);
                 }
                 // A program that has ended may have written before; what it has started may go on.
                 let status = self.session.status();
-                // If nobody reads the line, the answer or the exit code tells why.
-                self.send(&mut left);
+                // If nobody reads it, the answer or the exit code tells why.
+                let sent = self.outgoing.send(&mut self.socket);
+                sent.map_err(|source| self.not_installed(source))?;
                 let read = match self.socket.read(&mut *buffer) {
                     Ok(0) => None,
                     Ok(len) => Some(len),
@@ -130,26 +143,24 @@ mod unix {
             }
         }
 
-        /// Sends as much of the question as the socket takes.
-        fn send(&mut self, left: &mut &[u8]) {
-            while !left.is_empty() {
-                match self.socket.write(left, &[]) {
-                    Ok(sent) => *left = &left[sent..],
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return,
-                }
-            }
-        }
-
         /// Takes bytes that have come; returns whether hauld has begun.
         fn take(&mut self, bytes: &[u8]) -> Result<bool, SshError> {
-            match self.scan.push(bytes) {
-                Ok(None) => Ok(false),
-                Ok(Some(Ok(remote))) => {
+            let mut said = self.scan.push(bytes);
+            while let Ok(Some(Said::Script(line))) = &said {
+                said = match self.heard(line)? {
+                    true => self.scan.push(&[]),
+                    false => Err(Nonsense),
+                };
+            }
+            match said {
+                Ok(None | Some(Said::Script(_))) => Ok(false),
+                Ok(Some(Said::Answer(Ok(remote)))) => {
                     self.session.remote = Some(remote);
+                    let copied = self.installer.as_ref().and_then(Installer::copied);
+                    self.session.copied = copied.map(str::to_owned);
                     Ok(true)
                 }
-                Ok(Some(Err(denial))) => {
+                Ok(Some(Said::Answer(Err(denial)))) => {
                     let is_foreseen = self.place.access == Access::Foresees;
                     let root = String::from_utf8_lossy(&self.place.root).into_owned();
                     let root = if root.is_empty() { String::from("~") } else { root };
@@ -161,6 +172,29 @@ mod unix {
             }
         }
 
+        /// Replies to a line of the script; returns whether it makes sense.
+        fn heard(&mut self, line: &str) -> Result<bool, SshError> {
+            let reply = self.installer.as_mut().map_or(Ok(None), |it| it.heard(line));
+            match reply.map_err(|source| self.not_installed(source))? {
+                None => return Ok(false),
+                Some(Reply::Asking(bytes)) => {
+                    self.outgoing.add(&bytes);
+                    self.outgoing.add(&self.question);
+                }
+                Some(Reply::Words(bytes)) => self.outgoing.add(&bytes),
+                Some(Reply::Bytes(unsent)) => self.outgoing.then(unsent),
+            }
+            // The socket may take bytes, of which no event tells.
+            let sent = self.outgoing.send(&mut self.socket);
+            sent.map_err(|source| self.not_installed(source))?;
+            Ok(true)
+        }
+
+        fn not_installed(&self, source: InstallError) -> SshError {
+            let (host, hauld) = (self.place.login(), self.place.runs.remote().to_owned());
+            SshError::NotInstalled { host, hauld, source }
+        }
+
         fn noise(&self) -> Noise {
             Noise(self.scan.noise().to_vec())
         }
@@ -168,19 +202,27 @@ mod unix {
         /// The error of ssh that has ended before hauld has answered.
         fn failed(&self, status: Option<ExitStatus>) -> SshError {
             let (host, noise, runs) = (self.place.login(), self.noise(), &self.place.runs);
-            let hauld = runs.remote().to_owned();
+            let code = status.and_then(|status| status.code());
+            let copy = self.installer.as_ref().zip(code);
+            if let Some(source) = copy.and_then(|(installer, code)| installer.failed(code)) {
+                return self.not_installed(source);
+            }
+            let is_begun = self.installer.as_ref().is_none_or(Installer::is_begun);
+            let hauld = if is_begun { runs.remote() } else { "sh" }.to_owned();
             // tcsh says so on standard error, which is not seen here, unless it is the same.
             let is_quiet = noise.to_string().is_empty();
             let is_missing = String::from_utf8_lossy(&noise.0).contains("Command not found");
-            match status.and_then(|status| status.code()) {
+            match code {
                 Some(255) => SshError::Refused {
                     program: runs.program().to_owned(),
                     host,
                     here: runs.is_here_too.clone(),
                     noise,
                 },
-                Some(code @ (126 | 127)) => SshError::NoHauld { host, hauld, code, noise },
-                Some(code @ 1) if is_quiet || is_missing => {
+                Some(code @ (126 | 127)) if is_begun => {
+                    SshError::NoHauld { host, hauld, code, noise }
+                }
+                Some(code @ 1) if is_begun && (is_quiet || is_missing) => {
                     SshError::NoHauld { host, hauld, code, noise }
                 }
                 Some(2) => SshError::Old { host, hauld, noise },

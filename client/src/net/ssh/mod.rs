@@ -6,7 +6,10 @@ mod ciphers;
 pub(crate) mod connect;
 pub(crate) mod direct;
 mod greeting;
+mod install;
+mod outgoing;
 pub(super) mod place;
+mod scan;
 mod words;
 
 use std::fmt;
@@ -14,6 +17,7 @@ use std::fmt;
 use haul_protocol::{Name, ShownBytes};
 
 pub use direct::Direct;
+pub use install::Install;
 pub use words::Runs;
 
 /// A machine that ssh leads to, and the directory there that hauld serves for this one connection.

@@ -1,5 +1,6 @@
 //! The command line of ssh.
 
+use super::install::{COMMAND, Install};
 use super::{Ssh, ciphers};
 
 /// The programs that are run for a destination of ssh.
@@ -11,6 +12,8 @@ pub struct Runs {
     hauld: String,
     /// Connections may go past ssh.
     is_direct: bool,
+    /// hauld is copied to a machine that has none.
+    pub(super) install: Option<Install>,
     /// The destination as written, if an entry on this machine has the same name.
     pub(crate) is_here_too: Option<String>,
 }
@@ -24,7 +27,8 @@ const PLAIN: &[u8] = b"_./@%+=:,-";
 /// Two that run the same programs are equal.
 impl PartialEq for Runs {
     fn eq(&self, other: &Self) -> bool {
-        (&self.ssh, &self.hauld, self.is_direct) == (&other.ssh, &other.hauld, other.is_direct)
+        (&self.ssh, &self.hauld, self.is_direct, &self.install)
+            == (&other.ssh, &other.hauld, other.is_direct, &other.install)
     }
 }
 
@@ -32,7 +36,8 @@ impl Eq for Runs {}
 
 impl Default for Runs {
     fn default() -> Self {
-        Self { ssh: None, hauld: HAULD.to_owned(), is_direct: true, is_here_too: None }
+        let (ssh, hauld, install, is_here_too) = (None, HAULD.to_owned(), None, None);
+        Self { ssh, hauld, is_direct: true, install, is_here_too }
     }
 }
 
@@ -59,6 +64,19 @@ impl Runs {
     #[must_use]
     pub fn direct(self, is_direct: bool) -> Self {
         Self { is_direct, ..self }
+    }
+
+    /// Has hauld copied to a machine that has none.
+    #[must_use]
+    pub fn install(self, install: Install) -> Self {
+        Self { install: Some(install), ..self }
+    }
+
+    /// The same in a dry run, in which nothing is copied.
+    pub(crate) fn dry(&mut self) {
+        if let Some(install) = &mut self.install {
+            install.dry();
+        }
     }
 
     /// Whether it may.
@@ -91,8 +109,13 @@ pub(super) fn words(place: &Ssh) -> Vec<String> {
     if let Some(port) = port {
         words.extend([String::from("-p"), port.to_string()]);
     }
-    words.extend([place.login(), runs.hauld.clone(), String::from("--stdio")]);
-    if let Some(root) = plain(root(place)) {
+    words.push(place.login());
+    if runs.install.is_some() {
+        words.push(COMMAND.to_owned());
+        return words;
+    }
+    words.extend([runs.hauld.clone(), String::from("--stdio")]);
+    if let Some(root) = plain_root(place) {
         words.extend([String::from("--root"), root.to_owned()]);
     }
     words
@@ -103,8 +126,9 @@ pub(super) fn root(place: &Ssh) -> &[u8] {
     if place.root.is_empty() { b"." } else { &place.root }
 }
 
-/// A root that every shell takes for itself.
-fn plain(root: &[u8]) -> Option<&str> {
+/// The root, if every shell takes it for itself.
+pub(super) fn plain_root(place: &Ssh) -> Option<&str> {
+    let root = root(place);
     let may = |byte: &u8| byte.is_ascii_alphanumeric() || PLAIN.contains(byte);
     let is_plain = root.iter().all(may) && !root.starts_with(b"-");
     std::str::from_utf8(root).ok().filter(|_| is_plain)
@@ -162,6 +186,13 @@ mod tests {
         }
         assert_eq!(words(&place("", runs())).last().unwrap(), ".");
         assert_eq!(words(&place("..", runs())).last().unwrap(), "..");
+    }
+
+    #[test]
+    fn script_that_copies_hauld_is_one_word_that_no_root_or_name_of_hauld_changes() {
+        let runs = Runs::default().ssh("ssh").unwrap().hauld("nice hauld").unwrap();
+        let words = words(&place("/srv/up", runs.install(Install::new(None).unwrap())));
+        assert_eq!(words, ["ssh", "-p", "2222", "me@box", COMMAND]);
     }
 
     #[test]

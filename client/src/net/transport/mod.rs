@@ -72,6 +72,12 @@ impl Transport {
         Some((session.remote.as_ref()?, &session.command))
     }
 
+    /// The path at the other machine of the copy of hauld that was made for this stream.
+    #[must_use]
+    pub(crate) fn copied(&self) -> Option<&str> {
+        self.ssh.as_ref()?.copied.as_deref()
+    }
+
     /// The error of a stream that is closed, for a reason that the system may know.
     #[must_use]
     pub fn closed(&mut self, error: Option<io::Error>) -> ConnectionError {

@@ -97,6 +97,9 @@ impl Progress {
         if let Some(address) = direct.and_then(|direct| direct.first_to(transport.invitation())) {
             self.note(Note::Direct { address });
         }
+        if let Some(path) = transport.copied() {
+            self.note(Note::Copied { path: path.to_owned() });
+        }
         if let Some((remote, command)) = transport.remote() {
             self.note(Note::OverSsh {
                 command: command.to_owned(),
