@@ -20,6 +20,14 @@ pub struct Binaries {
 /// # Errors
 /// If cargo fails; cargo's messages are on standard error.
 pub fn build(release: bool) -> anyhow::Result<Binaries> {
+    build_for(release, None)
+}
+
+/// Builds both for another target than cargo's own, and says where they are.
+///
+/// # Errors
+/// If cargo fails; cargo's messages are on standard error.
+pub fn build_for(release: bool, target: Option<&str>) -> anyhow::Result<Binaries> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
     let mut command = Command::new(cargo);
@@ -27,6 +35,9 @@ pub fn build(release: bool) -> anyhow::Result<Binaries> {
     command.args(["-p", "haul-server", "-p", "haul-client", "--bins"]);
     if release {
         command.arg("--release");
+    }
+    if let Some(target) = target {
+        command.args(["--target", target]);
     }
     let output = command.stderr(Stdio::inherit()).output().context("could not run cargo")?;
     if !output.status.success() {

@@ -4,7 +4,6 @@
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
 mod ci;
-mod dist;
 mod e2e;
 mod e2e_account;
 
@@ -31,8 +30,8 @@ enum Chore {
     Torture(xtask_torture::Options),
     /// Hold thousands of connections, each with the most that a peer can make the server keep, and show its memory.
     Soak(xtask_soak::Options),
-    /// Put binaries, man pages and completions together in an archive.
-    Dist(dist::Options),
+    /// Build haul and hauld for release, and make packages: for Debian, an archive, an image for containers.
+    Dist(xtask_dist::Options),
     /// Run all checks: formatting, lints, documentation, package, tests, e2e.
     Ci,
 }
@@ -47,7 +46,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Timed(options) => timed::run(&options),
         Chore::Torture(options) => xtask_torture::run(&options),
         Chore::Soak(options) => xtask_soak::run(&options),
-        Chore::Dist(options) => dist::run(&options),
+        Chore::Dist(options) => xtask_dist::run(&options),
         Chore::Ci => ci::run(),
     }
 }
