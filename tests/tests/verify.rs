@@ -178,3 +178,22 @@ fn connection_is_looked_after_while_a_large_file_is_read() {
     client.kill().unwrap();
     client.wait().unwrap();
 }
+
+/// The client sends no FIFO, so a file of its name at the server is another entry.
+#[test]
+fn file_of_the_server_in_the_place_of_a_fifo_here_is_extra() {
+    let setting = filled();
+    let fifo = setting.source().join("d0/fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    setting.command("verify", &[]).assert().success().stdout(contains("53 the same, 0 different"));
+    setting.write_there("d0/fifo", "x");
+    setting
+        .command("verify", &[])
+        .assert()
+        .code(1)
+        .stdout(contains("extra").and(contains("d0/fifo")).and(contains("1 different")));
+    let there = setting.target().join("d0/fifo");
+    fs::remove_file(&there).unwrap();
+    assert!(Command::new("mkfifo").arg(&there).status().unwrap().success());
+    setting.command("verify", &[]).assert().success();
+}

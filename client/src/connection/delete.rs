@@ -240,6 +240,11 @@ impl Connection<'_> {
             return !stays;
         }
         if let Some(here) = here {
+            let is_special = !here.is_file && !here.is_dir && !here.is_symlink;
+            if policy.verifies() && is_special && entry.kind != EntryKind::Other {
+                // The client sends no FIFO, socket or device, so the server has another entry of that name.
+                return !excluded();
+            }
             let replaces = here.is_file || (here.is_symlink && policy.links == Links::Copy);
             return is_dir && replaces && !policy.ignore_existing && !excluded();
         }
