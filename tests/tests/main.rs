@@ -126,6 +126,7 @@ mod reconnect;
 mod refused_source;
 mod remove;
 mod removed_here;
+mod rename_symlinks;
 mod replaced;
 mod restless;
 mod resume;

@@ -16,7 +16,6 @@ use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
 use crate::refusal::Refusal;
 use crate::store::{Believe, Change, DEEP, Replaces, Rollback, Swap};
-use crate::symlinks::Symlinks;
 use crate::uploads::{Commit, Sender, random_token};
 
 impl Connection {
@@ -42,13 +41,18 @@ impl Connection {
             request.op,
             Ok(Op::List { .. } | Op::Get { .. } | Op::Fetch | Op::Check { .. } | Op::Adopt)
         );
-        if is_question {
+        if is_question || request.op.as_ref().is_ok_and(|op| self.looks_first(op, turn)) {
             self.publish_fresh(turn);
             if self.pending > 0 {
                 self.job = Some(Job::Question(Box::new(request)));
                 return;
             }
         }
+        self.make_way_for(request, turn);
+    }
+
+    /// Carries a request out, after the directories above a deep name are made.
+    pub(super) fn make_way_for(&mut self, request: Request, turn: &mut Turn<'_>) {
         let version = self.version();
         let deep = match &request.op {
             Ok(Op::Put { name, .. } | Op::Mkdir { name, .. } | Op::Symlink { name, .. }) => {
@@ -161,8 +165,7 @@ impl Connection {
                 self.submit(ReplyTo::Ack(id), Change::Remove { name }, None, turn);
             }
             Op::Rename { name, to, replace } => {
-                let change = Change::Rename { name, to, replace, replaces: Replaces::Anything };
-                self.submit(ReplyTo::Ack(id), change, None, turn);
+                self.rename(id, (name, to, replace), turn)?;
             }
             Op::Symlink { name, target, mtime } => {
                 // Where it will be, which is where it leads from.
@@ -172,9 +175,7 @@ impl Connection {
                 };
                 let whole = whole.as_ref().unwrap_or(&name);
                 let seen = self.view.outward(whole);
-                let symlinks =
-                    Symlinks::of_client(services.tuning().symlinks, self.login.is_some());
-                symlinks.check(seen.as_ref().unwrap_or(whole), &target)?;
+                self.symlinks(turn).check(seen.as_ref().unwrap_or(whole), &target)?;
                 self.make_link(id, name, target, mtime, turn);
             }
             Op::Setattr { name, is_file, attributes } => {

@@ -15,6 +15,7 @@ use super::http::dav::tree::Tree;
 use super::http::directory::Directory;
 use super::http::file::Sending;
 use super::http::resumable::seeking::Seeking;
+use super::renaming::Renaming;
 use crate::accounts::ClientId;
 use crate::services::fence::Fence;
 use crate::services::places::Place;
@@ -54,6 +55,8 @@ pub(super) enum Job {
     Send(Box<Sending>),
     /// A directory is listed for a client of HTTP.
     Directory(Box<Directory>),
+    /// Symlinks are looked at before a directory gets another name.
+    Rename(Box<Renaming>),
     /// Entries are changed for a client of WebDAV, one after the other.
     Tree(Box<Tree>),
 }
@@ -156,6 +159,7 @@ impl Job {
             Self::Send(_) => true,
             Self::Directory(directory) => directory.has_place(),
             Self::Tree(tree) => tree.has_place(),
+            Self::Rename(renaming) => renaming.has_place(),
         }
     }
 
@@ -177,6 +181,7 @@ impl Job {
             Self::Send(_) => 0,
             Self::Directory(directory) => directory.held_bytes(),
             Self::Tree(tree) => tree.held_bytes(),
+            Self::Rename(renaming) => renaming.held_bytes(),
         }
     }
 }

@@ -22,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use haul_protocol::{AccessToken, RequestId};
 
+use super::failed::Failed;
 use super::job::Job;
 use super::rights::only_reads;
 use super::sink::Sink;
@@ -39,7 +40,6 @@ use crate::http::status::{Status, Wrong};
 use crate::metrics::Speaks;
 use crate::services::Services;
 use asked::{Asked, Refused};
-use dav::failed::Failed;
 use directory::Directory;
 use page::several::Several;
 

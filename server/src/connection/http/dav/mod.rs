@@ -2,10 +2,8 @@
 //!
 //! `told` tells properties; `tree` changes many entries for one request, which `walk` finds; `failed` are those that stay.
 
-pub(super) mod failed;
 pub(in crate::connection) mod told;
 pub(in crate::connection) mod tree;
-mod walk;
 
 use haul_protocol::{Code, EntryKind, LinkTarget, Name, Right, Rights};
 
@@ -27,7 +25,6 @@ use crate::http::status::{Status, Wrong};
 use crate::http::target::address;
 use crate::refusal::Refusal;
 use crate::store::{Change, Replaces, meet};
-use crate::symlinks::Symlinks;
 use crate::uploads::random_token;
 use told::{Told, head};
 use tree::{Answer, Task, Tree};
@@ -252,23 +249,6 @@ impl Connection {
     ) -> bool {
         let is_directory = matches!(moved, EntryKind::Directory);
         is_directory && !self.symlinks(turn).may_move_unseen(name, to)
-    }
-
-    /// Whether a symlink may get another name.
-    pub(super) fn may_move_link(
-        &self,
-        (name, to): (&Name, &Name),
-        target: &LinkTarget,
-        turn: &Turn<'_>,
-    ) -> Result<(), Refusal> {
-        let seen = [name, to].map(|name| self.view.outward(name).unwrap_or_else(|| name.clone()));
-        let [name, to] = &seen;
-        self.symlinks(turn).check_move((name, to), target).map_err(Refusal::from)
-    }
-
-    /// The symlinks that the client may make.
-    fn symlinks(&self, turn: &Turn<'_>) -> Symlinks {
-        Symlinks::of_client(turn.services.tuning().symlinks, self.login.is_some())
     }
 
     /// Whether a copy of such an entry could take the place of a directory, which goes before the copy is made: a request that

@@ -7,15 +7,15 @@ use std::collections::VecDeque;
 
 use haul_protocol::{Code, EntryKind, Name, RequestId};
 
-use super::failed::{Failed, is_below};
 use super::told::head;
-use super::walk::{Doing, Found, Walk};
 use crate::accounts::ClientId;
 use crate::audit::What;
 use crate::commit::notify::ReplyTo;
 use crate::connection::Connection;
+use crate::connection::failed::{Failed, is_below};
 use crate::connection::file_body::within;
 use crate::connection::turn::Turn;
+use crate::connection::walk::{Doing, Found, Walk};
 use crate::http::dav::properties;
 use crate::http::dav::xml::Tag;
 use crate::http::status::Status;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use haul_protocol::{Code, Entry, EntryKind, LinkTarget, Name};
 
 use super::failed::{Failed, is_below};
+use super::turn::Turn;
 use crate::accounts::ClientId;
-use crate::connection::turn::Turn;
 use crate::refusal::Refusal;
 use crate::services::places::Place;
 use crate::store::{Enough, Listed, Listing};
@@ -179,7 +179,11 @@ impl Walk {
             if is_directory || batch.len() >= AT_ONCE { Enough::Yes } else { Enough::No }
         });
         let listed = listed?;
-        if let Listed::Over { more, .. } = listed {
+        if let Listed::Over { more, left_out } = listed {
+            if left_out > 0 && self.only_looks().is_some() {
+                let why = "it has entries whose paths are too long, so nobody can look at all symlinks in it";
+                return Err(Refusal::new(Code::Symlink, why));
+            }
             self.ended = Some(more);
         }
         let is_open = listed == Listed::NotYet && self.listing.is_reading();

@@ -4,7 +4,7 @@ use haul_protocol::{Name, Refusal};
 
 /// An entry that could not be changed. The name is that of the store.
 #[derive(Debug)]
-pub(in crate::connection::http) struct Failed {
+pub(super) struct Failed {
     pub(super) name: Name,
     /// As the client is told.
     pub(super) refusal: Refusal,
