@@ -1,5 +1,7 @@
 //! A rename makes no symlink lead out of the root, where the server stores only those that stay inside.
 
+use std::os::fd::AsRawFd;
+
 use haul_tests::prelude::*;
 
 /// `a/b/d` with a symlink deep in it that leads to `a/b/x`, and one beside it.
@@ -75,4 +77,29 @@ fn rename_of_a_large_directory_keeps_nobody_waiting() {
     assert_eq!(other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
     assert_eq!(renames.receive().unwrap().0["ack"], 1);
     assert_eq!(fs::read_dir(server.root().join("a/large")).unwrap().count(), 20_000);
+}
+
+/// Nobody can look at what no request can name, so the directory stays where it is.
+#[test]
+fn directory_with_entries_that_no_request_can_name_goes_no_further_up() {
+    let server = server("none");
+    let root = server.root();
+    let mut above = root.join("a/b/deep");
+    fs::create_dir(&above).unwrap();
+    for _ in 0..15 {
+        above.push("x".repeat(250));
+        fs::create_dir(&above).unwrap();
+    }
+    let lowest = fs::File::open(&above).unwrap();
+    let below = format!("/proc/self/fd/{}/{}", lowest.as_raw_fd(), "y".repeat(250));
+    fs::create_dir(&below).unwrap();
+    symlink("../x", format!("{below}/{}", "z".repeat(250))).unwrap();
+    let mut peer = server.peer();
+    let answer = peer.ask(&rename(1, "a/b/deep", "deep"), b"").unwrap();
+    assert_eq!(answer["code"], "symlink", "{answer}");
+    assert!(root.join("a/b/deep").is_dir());
+    let fields = "Destination: /deep\r\n";
+    let reply = haul_tests::http::ask(server.address(), "MOVE /a/b/deep", fields, b"");
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    assert!(root.join("a/b/deep").is_dir());
 }

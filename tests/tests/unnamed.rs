@@ -95,3 +95,13 @@ fn list_and_sync_to_the_server_tell_of_an_entry_that_no_request_can_name() {
         .stderr(contains(TOLD));
     assert!(has_unnamed(&setting.target()));
 }
+
+#[test]
+fn copy_over_http_tells_of_an_entry_that_no_request_can_name() {
+    let setting = setting();
+    let address = setting.server.address().to_owned();
+    let reply = haul_tests::http::ask(&address, "COPY /s", "Destination: /copy\r\n", b"");
+    assert_eq!(reply.status, 207, "{}", reply.text());
+    assert!(reply.text().contains("not copied"), "{}", reply.text());
+    assert_eq!(fs::read(setting.server.root().join("copy/a")).unwrap(), b"a");
+}

@@ -113,7 +113,8 @@ pub enum FileError {
     Command(ExitStatus),
     /// Entries of a directory at the server have names that the protocol can't say.
     #[error(
-        "{} in it can't be named in a request, as a path may have 4,096 bytes; haul neither gets nor removes such an entry",
+        "{} in it can't be named in a request (a path has at most 4,096 bytes and does not begin with .haul); haul neither \
+         gets nor removes such an entry",
         entries_in_words(*.0)
     )]
     Unlisted(u64),

@@ -69,7 +69,7 @@ pub enum InstallError {
     /// The copy is right, and does not start.
     #[error(
         "the copy at {} does not start (exit code {code}): its file system may be mounted with noexec, or the copy needs \
-         libraries that are not there; take a static hauld", Shown(.there)
+         libraries that are not there (then take a static hauld)", Shown(.there)
     )]
     NotStarted {
         /// The path there.

@@ -111,7 +111,12 @@ impl Walk {
         }
         match self.ended {
             None => match self.look(turn) {
-                Ok(()) => Ok(Found::Nothing),
+                Ok(left_out) if left_out > 0 && matches!(self.doing, Doing::Copy { .. }) => {
+                    let why =
+                        "it has entries whose paths are too long to be named; they are not copied";
+                    Err((self.at.clone(), Refusal::new(Code::BadName, why)))
+                }
+                Ok(_) => Ok(Found::Nothing),
                 Err(refusal) => {
                     let left = self.rise(client);
                     let is_gone =
@@ -159,8 +164,8 @@ impl Walk {
         (self.at, self.last, self.ended, self.place) = (name, after, None, None);
     }
 
-    /// Finds some entries.
-    fn look(&mut self, turn: &Turn<'_>) -> Result<(), Refusal> {
+    /// Finds some entries; returns how many others no name can say.
+    fn look(&mut self, turn: &Turn<'_>) -> Result<u64, Refusal> {
         let share = turn.share;
         let view = &turn.base.view;
         let Self { listing, batch, last, .. } = self;
@@ -179,19 +184,20 @@ impl Walk {
             if is_directory || batch.len() >= AT_ONCE { Enough::Yes } else { Enough::No }
         });
         let listed = listed?;
+        let mut unnamed = 0;
         if let Listed::Over { more, left_out } = listed {
             if left_out > 0 && self.only_looks().is_some() {
                 let why = "it has entries whose paths are too long, so nobody can look at all symlinks in it";
                 return Err(Refusal::new(Code::Symlink, why));
             }
-            self.ended = Some(more);
+            (self.ended, unnamed) = (Some(more), left_out);
         }
         let is_open = listed == Listed::NotYet && self.listing.is_reading();
         self.place = if is_open { self.place.take().or_else(|| turn.place()) } else { None };
         if is_open && self.place.is_none() {
             return Err(Refusal::new(Code::Busy, "too many files are open at once"));
         }
-        Ok(())
+        Ok(unnamed)
     }
 
     /// Goes on in the directory above; returns the one that it leaves.

@@ -10,8 +10,8 @@ pub(in crate::net::ssh) const COMMAND: &str =
 /// The script behind its variables: `h` is the command of hauld, with its root if that means the same to every shell, and
 /// `o` are the options of a hauld in the cache.
 ///
-/// The copy has a name of its own until it is checked, in a directory that nobody else may write to, so several clients
-/// may copy at once. A copy that is there already is checked as well before it runs.
+/// The copy has a name of its own until it is checked, in a directory that nobody else may write to or put another one in the
+/// place of, so several clients may copy at once. A copy that is there already is checked as well before it runs.
 const SCRIPT: &[&str] = &[
     "say() { printf 'haul-script 1 %s %s\\n' \"$n\" \"$*\"; }",
     "die() { say \"$@\"; exit 3; }",
@@ -27,15 +27,26 @@ const SCRIPT: &[&str] = &[
     "k=$(uname -s) m=$(uname -m)",
     "say missing \"${k:-?}\" \"${m:-?}\" \"${s:+sums}\"",
     "read -r name size digest may || exit 3",
-    "case ${XDG_CACHE_HOME:-} in /*) d=$XDG_CACHE_HOME ;; *) d=${HOME:-}/.cache ;; esac",
+    "not() { echo \"haul: $1\" >&2; die failed \"$d\"; }",
+    "d=${HOME:-}/.cache",
+    "case ${XDG_CACHE_HOME:-} in /*) d=$XDG_CACHE_HOME ;; esac",
     "d=$d/haul f=$d/$name t=$d/.new-$n",
-    "own() { [ -d \"$d\" ] && [ -O \"$d\" ] && chmod 700 \"$d\"; }",
+    "case ${XDG_CACHE_HOME:-}${HOME:-} in /*) ;; *) not 'HOME is no absolute path there' ;; esac",
+    // Who may rename a directory on the way could put another one in its place after the check.
+    "kept() { p=$(cd -P \"$d\" && pwd -P) && i=$(id -u) || return 1; while :; do set -- $(ls -ldn \"$p/.\"); \
+     case $1 in ?????w???[!tT]* | ????????w[!tT]*) return 1 ;; esac; \
+     case $3 in 0 | $i) ;; *) return 1 ;; esac; \
+     if [ \"$p\" = / ]; then return 0; fi; p=${p%/*} p=${p:-/}; done; }",
+    "own() { [ -d \"$d\" ] && [ ! -L \"$d\" ] && [ -O \"$d\" ] && chmod 700 \"$d\" && kept; }",
     "start() { say \"$1\" \"$f\"; trap - EXIT; umask ${u:-$(umask)}; exec \"$f\" $o; }",
-    "if [ -f \"$f\" ] && own && [ \"$(sum \"$f\")\" = \"$digest\" ]; then start cached; fi",
+    "if [ -f \"$f\" ] && own && [ \"$(sum \"$f\")\" = \"$digest\" ] && chmod 700 \"$f\"; then \
+     start cached; fi",
     "[ \"$may\" = copy ] || die absent",
     "u=$(umask)",
     "umask 077",
-    "mkdir -p \"$d\" && own || die failed \"$d\"",
+    "mkdir -p \"$d\" || die failed \"$d\"",
+    "own || not \"$d is a symlink, or others own it or may write to it or to a directory above it\"",
+    "[ ! -d \"$f\" ] || not \"$f is a directory\"",
     "trap 'rm -f \"$t\"' EXIT",
     "trap 'exit 3' HUP INT PIPE TERM",
     "{ : >\"$t\"; } || die failed \"$d\"",
