@@ -168,3 +168,27 @@ fn watchdog_misses_its_beats_while_a_worker_is_stuck_in_its_work() {
     let mut peer = watched.server.peer();
     assert_eq!(peer.ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
 }
+
+/// The committer carries a publish out; while it is stuck, nobody knows whether the new version stands there.
+#[test]
+fn interrupted_publish_without_an_answer_is_told_as_one_that_may_be_done() {
+    let setting = Setting::start_with(&["--durability", "group"]);
+    setting.write("a", "a");
+    let stopped = Stopped::here(thread_of(&setting.server, "committer"));
+    let relay = Relay::tapped("127.0.0.1:0", setting.server.address()).unwrap();
+    let to = format!("haul://{}/www/site", relay.address());
+    let mut command = haul_command();
+    command.args(["publish", "--json"]).arg(setting.source()).arg(&to);
+    let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the client asks for it", || {
+        let asked = b"\"cmd\":\"publish\"";
+        relay.kept().iter().any(|bytes| bytes.windows(asked.len()).any(|found| found == asked))
+    });
+    signal(&client, Signal::INT);
+    let output = client.wait_with_output().unwrap();
+    drop(stopped);
+    assert_eq!(output.status.code(), Some(130));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("before the server has answered"), "{told}");
+    assert_eq!(last(&output.stdout)["published"], Value::Null);
+}

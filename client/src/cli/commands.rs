@@ -234,6 +234,7 @@ fn carry_out(
         Err(error) => return ending.fail(Reason::Untrusted, &error),
     };
     let builder = builder.trust(trust);
+    let publishes = builder.publishes();
     let transfer = match builder.build() {
         Ok(transfer) => transfer,
         Err(BuildError::Credentials(error)) => {
@@ -260,9 +261,18 @@ fn carry_out(
             0 => "",
             _ => ": large files go on where they stopped",
         };
-        ending.error(&format_args!(
-            "interrupted; what was counted is there, run the same command again for the rest{large}"
-        ));
+        match (publishes, report.publish_unanswered) {
+            (true, true) => ending.error(
+                &"interrupted before the server has answered whether the new version is published; run the same command \
+                  again, which publishes it if it is not",
+            ),
+            (true, false) if !report.published => ending.error(&format_args!(
+                "interrupted; nothing is published; run the same command again, which goes on with what was sent{large}"
+            )),
+            _ => ending.error(&format_args!(
+                "interrupted; what was counted is there, run the same command again for the rest{large}"
+            )),
+        }
     }
     ending.over(Some(&report), reason)
 }

@@ -31,8 +31,8 @@ pub(super) struct Summary {
     interrupted: bool,
     /// The counts are those of a dry run: of changes that would be made.
     dry_run: bool,
-    /// The next version has taken the present one's place.
-    published: bool,
+    /// The next version has taken the present one's place. `None`: the server was asked for that, and has not answered.
+    published: Option<bool>,
     /// `verify`: the server was asked to read every byte, also of files whose digest it knows.
     reread: bool,
     #[serde(skip)]
@@ -68,7 +68,10 @@ impl Summary {
             durability: report.and_then(|report| report.durability.clone()),
             interrupted: reason == Reason::Interrupted,
             dry_run: kind == Kind::DryRun,
-            published: report.is_some_and(|report| report.published),
+            published: match report {
+                Some(report) if report.publish_unanswered => None,
+                report => Some(report.is_some_and(|report| report.published)),
+            },
             reread: report.is_some_and(|report| report.reread),
             verify: kind == Kind::Verify,
         }
@@ -183,8 +186,10 @@ impl Summary {
             let dropped = plural(counts.special_bits_dropped, "mode", "modes");
             clauses.add(format!("{dropped} without setuid, setgid or sticky"));
         }
-        if self.published {
-            clauses.after(";", String::from("published"));
+        match self.published {
+            Some(true) => clauses.after(";", String::from("published")),
+            Some(false) => {}
+            None => clauses.after(";", String::from("perhaps published")),
         }
         if let (Some(level), false) = (&self.durability, self.dry_run) {
             clauses.after(";", format!("durability {level}"));
@@ -196,7 +201,7 @@ impl Summary {
     #[cfg(test)]
     pub(super) fn full(kind: Kind) -> Self {
         let durability = Some(String::from("group"));
-        Self { durability, published: true, ..Self::new(None, Reason::Done, kind) }
+        Self { durability, published: Some(true), ..Self::new(None, Reason::Done, kind) }
     }
 }
 
@@ -258,7 +263,7 @@ mod tests {
             bytes_per_second,
             ..Summary::full(Kind::Run)
         };
-        Summary { published: false, ..known }
+        Summary { published: Some(false), ..known }
     }
 
     fn text(summary: &Summary) -> String {
@@ -305,7 +310,7 @@ mod tests {
         (counts.unchanged, counts.adjusted, counts.removed, counts.skipped) = (n, n, n, n);
         (counts.bytes_total, counts.bytes_sent, counts.bytes_resumed) = (n, n + 1, n);
         (counts.bytes_held, counts.special_bits_dropped) = (n, n);
-        let clauses = Summary { published: true, ..summary(counts, 3.0) }.clauses();
+        let clauses = Summary { published: Some(true), ..summary(counts, 3.0) }.clauses();
         for width in [80, 40, 30] {
             let lines = fold(clauses.iter().map(String::as_str), width);
             assert!(lines.iter().all(|line| columns(line) <= width), "{lines:#?}");

@@ -109,6 +109,7 @@ impl Perform for Network<'_, '_> {
 
     fn publish(&mut self, item: &Item, attributes: Attributes) -> Result<(), Failure> {
         let op = Op::Publish { attributes, files: Some(self.0.run.course.files()) };
+        self.0.run.progress.publishing(true);
         Ok(self.0.request(Pending::Publish(item.clone()), &op)?)
     }
 

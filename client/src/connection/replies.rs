@@ -279,7 +279,11 @@ impl Connection<'_> {
                 self.list_over(&item, true);
                 self.run.work.settle(1);
             }
-            Pending::List(item) | Pending::Publish(item) => {
+            Pending::Publish(item) => {
+                self.run.progress.publishing(false);
+                self.give_up(item, &FileError::Refused(refusal));
+            }
+            Pending::List(item) => {
                 self.give_up(item, &FileError::Refused(refusal));
             }
             // It has come since the first walk, and nothing was put into it.

@@ -116,6 +116,7 @@ impl Get {
             durability,
             interrupted: self.interrupt.is_set(),
             published: false,
+            publish_unanswered: false,
             reread: false,
             receipt_error,
         };

@@ -64,6 +64,8 @@ pub struct Progress {
     adjusted: AtomicU64,
     different: AtomicU64,
     published: AtomicBool,
+    /// The server was asked for it, and has not answered.
+    publishing: AtomicBool,
     limit_told: AtomicBool,
 }
 
@@ -108,6 +110,7 @@ impl Progress {
             adjusted: zero(),
             different: zero(),
             published: AtomicBool::new(false),
+            publishing: AtomicBool::new(false),
             limit_told: AtomicBool::new(false),
         };
         (progress, received)
@@ -255,9 +258,21 @@ impl Progress {
         self.tell_name(|| Event::Adjusted(name.clone()));
     }
 
+    /// The server is asked to let the next version take the present one's place, or (`false`) has refused that.
+    pub(crate) fn publishing(&self, is_asked: bool) {
+        self.publishing.store(is_asked, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked, and has not answered.
+    #[must_use]
+    pub(crate) fn is_publishing(&self) -> bool {
+        self.publishing.load(Ordering::Relaxed)
+    }
+
     /// The next version has taken the present one's place.
     pub fn published(&self) {
         self.published.store(true, Ordering::Relaxed);
+        self.publishing(false);
     }
 
     /// Whether it has.

@@ -105,6 +105,11 @@ impl Builder {
         self
     }
 
+    /// Whether a directory gets its next version.
+    pub(crate) fn publishes(&self) -> bool {
+        matches!(self.task, Some(Task::Publish { .. }))
+    }
+
     /// Finds the token in this way if none is given.
     pub(crate) fn find_login(
         mut self,

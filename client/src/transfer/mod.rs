@@ -106,6 +106,7 @@ impl Transfer {
             durability: ended.durability,
             interrupted: self.interrupt.is_set(),
             published: progress.is_published(),
+            publish_unanswered: progress.is_publishing(),
             reread: self.policy.rereads,
             receipt_error,
         };

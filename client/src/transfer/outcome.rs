@@ -22,6 +22,8 @@ pub struct Report {
     pub interrupted: bool,
     /// The directory has got its next version.
     pub published: bool,
+    /// The server was asked to publish it and did not answer before the run ended: `published` is false, and may be wrong.
+    pub publish_unanswered: bool,
     /// The server was asked to read every byte that was compared, also of files whose digest it knows.
     pub reread: bool,
     /// The reason why the receipt is not complete, if it is not.
