@@ -1,8 +1,8 @@
-//! A client that is held while it sends, so that a test can act in the middle of a run.
+//! A client that is held while it sends or gets, so that a test can act in the middle of a run.
 //!
 //! The client talks to the server through a [`Relay`] that stalls. Until the run has come as far as the test wants, the
 //! relay passes on a step of bytes and stalls again. So an event holds the run, not a rate: a busy machine changes only
-//! how long the test takes. The client must use one connection, and have [`LARGE`] bytes to send.
+//! how long the test takes. The client must use one connection, and have [`LARGE`] bytes to send or get.
 
 #![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
@@ -21,6 +21,12 @@ pub const LARGE: u64 = 64 << 20;
 /// Bytes that the relay passes on before it stalls again.
 const STEP: u64 = 16 << 10;
 
+/// The bytes of a relay that count.
+type Count = fn(&Relay) -> u64;
+
+/// Lets an event happen at a number of these bytes.
+type At = fn(&Relay, u64, Event);
+
 /// A client that is held.
 #[derive(Debug)]
 pub struct Held {
@@ -33,18 +39,37 @@ impl Held {
     pub fn start(
         server: &Hauld,
         command: impl FnOnce(&str) -> Command,
+        ready: impl FnMut() -> bool,
+    ) -> Self {
+        Self::hold(server, command, ready, (Relay::passed, Relay::at))
+    }
+
+    /// The same for a client that gets files.
+    pub fn start_get(
+        server: &Hauld,
+        command: impl FnOnce(&str) -> Command,
+        ready: impl FnMut() -> bool,
+    ) -> Self {
+        Self::hold(server, command, ready, (Relay::brought, Relay::at_brought))
+    }
+
+    fn hold(
+        server: &Hauld,
+        command: impl FnOnce(&str) -> Command,
         mut ready: impl FnMut() -> bool,
+        (count, at): (Count, At),
     ) -> Self {
         let mut stalled_at = STEP;
-        let relay = Relay::start(server.address(), &[(stalled_at, Event::Stall)]).unwrap();
+        let relay = Relay::start(server.address(), &[]).unwrap();
+        at(&relay, stalled_at, Event::Stall);
         let mut command = command(relay.address());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut client = command.spawn().unwrap();
         loop {
             let mut has_ended = false;
-            eventually("the client has sent a step more", || {
+            eventually("the client has sent or got a step more", || {
                 has_ended = client.try_wait().unwrap().is_some();
-                has_ended || relay.passed() >= stalled_at
+                has_ended || count(&relay) >= stalled_at
             });
             if has_ended {
                 let output = ended(client);
@@ -54,8 +79,8 @@ impl Held {
             if ready() {
                 return Self { client, relay };
             }
-            stalled_at = relay.passed() + STEP;
-            relay.at(stalled_at, Event::Stall);
+            stalled_at = count(&relay) + STEP;
+            at(&relay, stalled_at, Event::Stall);
             relay.now(Event::Resume);
         }
     }

@@ -49,6 +49,8 @@ struct State {
     delay: Duration,
     /// The events to come, and the numbers of passed bytes at which they happen; the next one last.
     plan: Vec<(u64, Event)>,
+    /// The same for numbers of brought bytes.
+    plan_brought: Vec<(u64, Event)>,
     /// All bytes of each direction of each connection, if they are kept.
     kept: Option<BTreeMap<(usize, bool), Vec<u8>>>,
     over: bool,
@@ -121,6 +123,13 @@ impl Relay {
         let mut state = self.shared.state();
         state.plan.push((bytes, event));
         state.plan.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    }
+
+    /// Lets an event happen when so many bytes have been passed on from the server to clients, counted from the start.
+    pub fn at_brought(&self, bytes: u64, event: Event) {
+        let mut state = self.shared.state();
+        state.plan_brought.push((bytes, event));
+        state.plan_brought.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     }
 
     /// Lets an event happen now to one connection, the one that `pick` leads to.
@@ -219,7 +228,7 @@ impl Shared {
                 break;
             }
             if !up {
-                self.state().brought += may as u64;
+                self.bring(may);
             }
             if may < len {
                 break;
@@ -236,6 +245,18 @@ impl Shared {
             } else if state.lines[index].open == 0 {
                 state.lines.remove(index);
             }
+        }
+    }
+
+    /// So many bytes more have been passed on to a client.
+    fn bring(&self, len: usize) {
+        let mut state = self.state();
+        state.brought += len as u64;
+        while let Some((at, event)) = state.plan_brought.last().copied()
+            && at <= state.brought
+        {
+            state.plan_brought.pop();
+            self.happen(&mut state, event, None);
         }
     }
 

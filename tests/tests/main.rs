@@ -168,6 +168,7 @@ mod streams;
 mod stuck;
 mod sync;
 mod sync_back;
+mod sync_back_moved;
 mod sync_bad_days;
 mod targets;
 mod tls_authority;

@@ -22,6 +22,26 @@ pub enum TargetError {
     /// An entry that does not make way has its name here.
     #[error("{0} is in its place on this machine; move that away, or name another directory")]
     InTheWay(&'static str),
+    /// The directory that it was to come into was removed meanwhile.
+    #[error("its directory was removed while files came; run the same command again")]
+    Removed,
+    /// The directory that files came into is not there any more.
+    #[error(
+        "it was removed or moved away while files came into it, and nothing more is done in it; put it back, or run the same command again"
+    )]
+    GoneDirectory,
+    /// Another directory stands where files came into one.
+    #[error(
+        "another directory is here now, or is mounted here, than the one that files came into; nothing is removed in it; \
+         put the first one back, or run the same command again if this one is meant"
+    )]
+    OtherDirectory,
+    /// Another entry stands where a directory was that files came into.
+    #[error(
+        "another entry is here now, and no more the directory that files came into; nothing is removed; move that away, \
+         and run the same command again"
+    )]
+    OtherEntry,
     /// Its name begins as those of haul's temporary files do.
     #[error(
         "its name begins with .haul-arrives-, as those of files that haul has not finished; rename it at the server"

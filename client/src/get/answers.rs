@@ -129,7 +129,7 @@ impl Connection<'_> {
 
     /// A file has failed for good, and its task is settled otherwise.
     pub(super) fn failed(&self, file: &File, error: FileError) {
-        self.run.progress.failed(&file.path(), error);
+        self.run.progress.failed(&file.path(), file.node.explain(error));
         file.node.settle(&self.run.ends);
     }
 

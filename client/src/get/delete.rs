@@ -7,13 +7,15 @@ use std::sync::PoisonError;
 
 use haul_protocol::Name;
 
+use super::ends::Finished;
 use super::listed::{Beside, Listed};
 use super::run::Run;
+use crate::error::target::TargetError;
 use crate::error::{Failure, FileError};
 use crate::plan::policy::Delete;
 use crate::report::note::Note;
 use crate::source::bytes;
-use crate::target::{Directory, Kind, Over, Parts};
+use crate::target::{Directory, Identity, Kind, Over, Parts};
 
 /// Removes what the server lacks, within the bounds that the user has given. Directories get their mode and mtime
 /// afterwards.
@@ -21,6 +23,12 @@ pub(super) fn delete(run: &Run<'_>) {
     let Some(bounds) = run.wishes.delete else { return };
     let listed = std::mem::take(&mut *run.listed.lock().unwrap_or_else(PoisonError::into_inner));
     let target = run.place.opened();
+    let finished = run.ends.take();
+    // Below another target nobody knows what there is.
+    run.look_at_target();
+    if run.ends.has_lost(&[]) {
+        return;
+    }
     let mut removing = Removing { run, bounds, removed: 0, changed: HashSet::new() };
     if let Some(target) = &target
         && !run.is_stopped()
@@ -32,21 +40,23 @@ pub(super) fn delete(run: &Run<'_>) {
         run.progress.removing(false);
     }
     let changed = removing.changed;
-    let finished = run.ends.take();
     for mut finished in finished {
         finished.is_changed |= changed.contains(&finished.components);
-        let is_dry = run.wishes.dry_run;
-        let opened = |target| (target, open(target, &finished.components, is_dry));
-        let opened = target.as_deref().map(opened);
-        match opened {
-            None | Some((_, Ok(None))) => finished.finish(None, &run.ends),
-            Some((target, Ok(Some(directory)))) => {
-                finished.finish(Some(directory.as_ref().unwrap_or(target)), &run.ends);
-            }
-            Some((_, Err(error))) => {
-                run.progress.failed(&run.ends.below(&finished.components), error);
-            }
-        }
+        finish(run, target.as_deref(), &finished);
+    }
+}
+
+/// Gives a directory its mode and mtime, if it is the one that files came into.
+fn finish(run: &Run<'_>, target: Option<&Directory>, finished: &Finished) {
+    let (Some(target), Some(identity)) = (target, &finished.identity) else {
+        return finished.finish(None, &run.ends);
+    };
+    if run.ends.has_lost(&finished.components) {
+        return;
+    }
+    match open(target, &finished.components, identity, run.wishes.dry_run) {
+        Ok(opened) => finished.finish(Some(opened.as_ref().unwrap_or(target)), &run.ends),
+        Err(error) => run.ends.lose(finished.components.clone(), error),
     }
 }
 
@@ -85,11 +95,15 @@ impl Removing<'_, '_> {
         if self.run.is_stopped() {
             return;
         }
+        let Some(identity) = &listed.identity else { return };
+        let is_dry = self.run.wishes.dry_run;
+        let opened = match open(target, &listed.components, identity, is_dry) {
+            Ok(opened) => opened,
+            Err(error) => return self.run.ends.lose(listed.components.clone(), error),
+        };
         let path = self.run.ends.below(&listed.components);
         let found = (|| {
-            let is_dry = self.run.wishes.dry_run;
-            let Some(directory) = open(target, &listed.components, is_dry)? else { return Ok(()) };
-            let directory = directory.as_ref().unwrap_or(target);
+            let directory = opened.as_ref().unwrap_or(target);
             // Parts of files that have not come are gone on with.
             if !is_dry && self.run.progress.counts().failed == 0 {
                 let _ = directory.sweep(Parts::Go);
@@ -211,21 +225,24 @@ fn join(directory: Option<&Name>, component: &OsStr) -> Option<Name> {
     }
 }
 
-/// The directory below the target of these names; the inner `None` is the target itself, the outer one: it is not there.
+/// Opens the directory below the target of these names, if it is the one that is meant; `None` is the target itself.
 fn open(
     target: &Directory,
     components: &[OsString],
+    identity: &Identity,
     is_dry: bool,
-) -> Result<Option<Option<Directory>>, FileError> {
+) -> Result<Option<Directory>, FileError> {
+    let Some((last, above)) = components.split_last() else { return Ok(None) };
     let mut opened: Option<Directory> = None;
-    for component in components {
+    for component in above {
         let directory = opened.as_ref().unwrap_or(target);
-        match directory.look(component)?.map(|found| found.kind) {
-            Some(Kind::Directory) => opened = Some(enter(directory, component, is_dry)?),
-            _ => return Ok(None),
-        }
+        opened = Some(match directory.look(component)?.map(|found| found.kind) {
+            Some(Kind::Directory) => directory.visit(component)?,
+            Some(_) => return Err(TargetError::OtherDirectory.into()),
+            None => return Err(TargetError::GoneDirectory.into()),
+        });
     }
-    Ok(Some(opened))
+    opened.as_ref().unwrap_or(target).enter_known(last, identity, is_dry).map(Some)
 }
 
 /// Opens a directory in another one, so that entries can be removed in it unless this is a dry run.

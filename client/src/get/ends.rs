@@ -1,5 +1,6 @@
 //! The ends of directories: mode and mtime, when nothing comes any more and nothing is removed.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +10,9 @@ use haul_protocol::{Attributes, Name};
 
 use super::decide::Mode;
 use super::wishes::Wishes;
+use crate::error::FileError;
 use crate::report::progress::Progress;
-use crate::target::{Directory, may_open};
+use crate::target::{Directory, Identity, may_open};
 
 /// Where directories go that are over.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Ends<'a> {
     pub(super) target: PathBuf,
     /// Directories that end when nothing more is removed, those in others before those.
     later: Mutex<Vec<Finished>>,
+    /// Directories that do not stand any more where files came into them, by the names down to them.
+    lost: Mutex<HashSet<Vec<OsString>>>,
     /// Directories that are open, without the target.
     entered: AtomicU64,
     /// The most of those.
@@ -30,7 +34,8 @@ pub(super) struct Ends<'a> {
 impl<'a> Ends<'a> {
     pub(super) fn new(progress: &'a Progress, wishes: &'a Wishes, target: PathBuf) -> Self {
         let (entered, most_entered) = (AtomicU64::new(0), may_open());
-        Self { progress, wishes, target, later: Mutex::default(), entered, most_entered }
+        let (later, lost) = (Mutex::default(), Mutex::default());
+        Self { progress, wishes, target, later, lost, entered, most_entered }
     }
 
     /// One more directory is open.
@@ -53,6 +58,25 @@ impl<'a> Ends<'a> {
         components.iter().fold(self.target.clone(), |path, name| path.join(name))
     }
 
+    /// A directory does not stand any more where files came into it, which is told once.
+    pub(super) fn lose(&self, components: Vec<OsString>, error: FileError) {
+        let path = self.below(&components);
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.insert(components) {
+            self.progress.failed(&path, error);
+        }
+    }
+
+    /// Whether that is so of a directory.
+    pub(super) fn has_lost(&self, components: &[OsString]) -> bool {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(components)
+    }
+
+    /// Whether that is so of any directory.
+    pub(super) fn has_lost_any(&self) -> bool {
+        !self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// A directory is over, but for entries that may still be removed in it.
     pub(super) fn later(&self, finished: Finished) {
         self.later.lock().unwrap_or_else(PoisonError::into_inner).push(finished);
@@ -69,6 +93,8 @@ impl<'a> Ends<'a> {
 pub(super) struct Finished {
     /// The names from the target down to it.
     pub(super) components: Vec<OsString>,
+    /// Tells it from others; `None`: a dry run would make it.
+    pub(super) identity: Option<Identity>,
     /// Its name at the server.
     pub(super) name: Name,
     pub(super) attributes: Attributes,

@@ -272,7 +272,7 @@ impl Connection<'_> {
         let Some(directory) = node.directory() else { return };
         match directory.symlink(component, target, entry.mtime, self.run.wishes.over()) {
             Ok(()) => self.run.progress.link_done(&entry.name),
-            Err(error) => self.run.progress.failed(path, error),
+            Err(error) => self.run.progress.failed(path, node.explain(error)),
         }
     }
 

@@ -7,13 +7,15 @@ use std::hash::{BuildHasher, RandomState};
 use haul_protocol::Name;
 
 use crate::source::bytes;
-use crate::target::Directory;
+use crate::target::{Directory, Identity};
 
 /// A directory that the server has listed to its end.
 #[derive(Debug)]
 pub(super) struct Listed {
     /// The names from the target down to it.
     pub(super) components: Vec<OsString>,
+    /// Tells it from others; `None`: a dry run would make it.
+    pub(super) identity: Option<Identity>,
     /// Its name at the server; `None` for the root.
     pub(super) name: Option<Name>,
     /// The names of its entries there.

@@ -39,9 +39,9 @@ mod top;
 mod wishes;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::credentials::Login;
 use crate::error::ConnectionError;
@@ -105,10 +105,10 @@ impl Get {
     pub fn run(self, observer: &mut impl Observer) -> Result<Report, TransferError> {
         let (progress, events) = Progress::new(observer);
         observer.begun();
-        let Ended { error, durability, is_durable } = self.get(&progress, events, observer)?;
+        let Ended { error, durability, is_true } = self.get(&progress, events, observer)?;
         // If no server was reached, an earlier receipt stays.
         let receipt = self.receipt.as_ref().filter(|_| durability.is_some());
-        let receipt_error = receipt.and_then(|receipt| receipt.finish(is_durable).err());
+        let receipt_error = receipt.and_then(|receipt| receipt.finish(is_true).err());
         let report = Report {
             counts: progress.counts(),
             elapsed: progress.elapsed(),
@@ -165,7 +165,7 @@ impl Get {
             ends: Ends::new(progress, &self.wishes, self.target.clone()),
             receipt: self.receipt.as_ref(),
         };
-        let is_durable = AtomicBool::new(false);
+        let is_true = OnceLock::new();
         let readers = self.wishes.by_digest.then(compare::readers).transpose()?;
         // Open until the sources are in the queue.
         queue.expect(1);
@@ -184,11 +184,12 @@ impl Get {
         };
         let after = || {
             delete::delete(&run);
-            is_durable.store(run.make_durable(), Ordering::Relaxed);
+            let _ = is_true.set(run.make_durable());
         };
         pool::carry_out(&run, events, observer, beside, after)?;
         let (error, durability) = (queue.take_error(), run.reached.promised());
-        Ok(Ended { error, durability, is_durable: is_durable.into_inner() })
+        let is_true = is_true.into_inner().unwrap_or(Err(run::NOT_DURABLE));
+        Ok(Ended { error, durability, is_true })
     }
 }
 
@@ -199,6 +200,6 @@ struct Ended {
     error: Option<ConnectionError>,
     /// The word for what holds of each file that is counted, if the server was reached.
     durability: Option<String>,
-    /// The entries that have come are as durable as the user wants them.
-    is_durable: bool,
+    /// The entries that have come are where they belong, and as durable as the user wants them; or the reason why not.
+    is_true: Result<(), &'static str>,
 }

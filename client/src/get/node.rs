@@ -14,6 +14,7 @@ use super::ends::{Ends, Finished};
 use super::listed::Names;
 use super::wishes::Wishes;
 use crate::error::FileError;
+use crate::error::target::TargetError;
 use crate::target::{Directory, Kind, Over, Parts};
 
 /// Why a directory would be made that is not there.
@@ -145,7 +146,8 @@ impl Node {
                 Some(other) => return Err(other.in_the_way()),
             },
             Some(above) => {
-                let (directory, is_made) = above.enter(component, over)?;
+                let entered = above.enter(component, over);
+                let (directory, is_made) = entered.map_err(|error| above_node.explain(error))?;
                 if is_made {
                     above_node.change();
                 } else {
@@ -264,9 +266,29 @@ impl Node {
         }
     }
 
+    /// Whether it still stands where entries came into it. Of the target itself that is asked in the end.
+    fn stands(&self) -> Result<(), FileError> {
+        let Some((above, component)) = &self.above else { return Ok(()) };
+        match (above.directory(), self.directory()) {
+            (Some(above), Some(directory)) => above.holds(component, &directory.identity()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error of an entry in it, or that it was removed itself.
+    pub(super) fn explain(&self, error: FileError) -> FileError {
+        match self.directory().is_some_and(|directory| directory.is_removed()) {
+            true => TargetError::Removed.into(),
+            false => error,
+        }
+    }
+
     /// All entries in it are over: it gets its mode and mtime, after all that may still be removed in it.
     fn finish(&self, ends: &Ends<'_>) {
         self.sweep(ends);
+        if let Err(error) = self.stands() {
+            return ends.lose(self.components(), error);
+        }
         let (Some(name), Some(attributes)) = (&self.name, self.attributes) else { return };
         let is_entered = self.directory.get().is_some() || self.above.is_none();
         if !is_entered || self.is_refused.load(Ordering::Relaxed) {
@@ -274,7 +296,9 @@ impl Node {
         }
         let name = name.clone();
         let is_changed = self.is_changed.load(Ordering::Relaxed);
-        let finished = Finished { components: self.components(), name, attributes, is_changed };
+        let identity = self.directory().map(|directory| directory.identity());
+        let components = self.components();
+        let finished = Finished { components, identity, name, attributes, is_changed };
         match ends.wishes.delete {
             Some(_) => ends.later(finished),
             None => finished.finish(self.directory().map(|directory| &**directory), ends),

@@ -73,15 +73,13 @@ impl Lines {
         }
     }
 
-    /// All files are durable that are in it, as far as the user wants that: puts it where it belongs.
+    /// All files are durable that are in it, as far as the user wants that: puts it where it belongs. `is_true`: or the reason
+    /// why the receipt may not be.
     ///
     /// # Errors
-    /// If lines are missing.
-    pub(super) fn finish(&self, is_durable: bool) -> Result<(), ReceiptError> {
-        if !is_durable {
-            let error = io::Error::other("the files in it may not be durable");
-            return Err(ReceiptError::io(&self.path, error));
-        }
+    /// If it may not be true, or lines are missing.
+    pub(super) fn finish(&self, is_true: Result<(), &'static str>) -> Result<(), ReceiptError> {
+        is_true.map_err(|why| ReceiptError::io(&self.path, io::Error::other(why)))?;
         self.receipt.finish()
     }
 }

@@ -27,6 +27,9 @@ use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
 use crate::work::reached::Reached;
 
+/// The reason why a receipt may not be true.
+pub(super) const NOT_DURABLE: &str = "the files in it may not be durable";
+
 /// The context that all threads of a run share.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
@@ -142,7 +145,8 @@ impl Run<'_> {
     /// The server has listed a directory to its end.
     pub(super) fn listed_whole(&self, node: &Node, name: Option<&Name>) {
         let (components, name, names) = (node.components(), name.cloned(), node.take_names());
-        let listed = Listed { components, name, names };
+        let identity = node.directory().map(|directory| directory.identity());
+        let listed = Listed { components, identity, name, names };
         self.listed.lock().unwrap_or_else(PoisonError::into_inner).push(listed);
     }
 
@@ -175,16 +179,29 @@ impl Run<'_> {
         }
     }
 
-    /// All entries have come: names and directories become durable as well, if the user wants that. Returns whether all is as
-    /// durable as that.
-    pub(super) fn make_durable(&self) -> bool {
+    /// Looks whether the target still stands under its path, and tells if not.
+    pub(super) fn look_at_target(&self) {
+        if let Some(directory) = self.place.opened()
+            && let Err(error) = directory.stands()
+        {
+            self.ends.lose(Vec::new(), error);
+        }
+    }
+
+    /// All entries have come: names and directories become durable as well, if the user wants that. Returns the reason why a
+    /// receipt would not be true, if there is one.
+    pub(super) fn make_durable(&self) -> Result<(), &'static str> {
         let opened = self.place.opened();
         if let (true, Some(directory)) = (self.wishes.durable && !self.wishes.dry_run, opened)
             && let Err(error) = directory.sync_file_system()
         {
             self.progress.failed(&self.place.path, error);
-            return false;
+            return Err(NOT_DURABLE);
         }
-        true
+        self.look_at_target();
+        match self.ends.has_lost_any() {
+            true => Err("files in it are not where it says, as is told above"),
+            false => Ok(()),
+        }
     }
 }

@@ -7,6 +7,8 @@ use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use haul_protocol::Attributes;
@@ -35,6 +37,18 @@ impl Place {
     pub(crate) fn of(directory: &File, path: &Path, follow: bool) -> io::Result<Self> {
         let way = if follow { way(path)? } else { 0 };
         platform::of(directory).map(|place| place.by(way))
+    }
+
+    /// An open directory, whatever leads to it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of_open(directory: BorrowedFd<'_>) -> io::Result<Self> {
+        platform::of(directory)
+    }
+
+    /// An open directory, whatever leads to it.
+    #[cfg(all(unix, not(target_os = "linux")))]
+    pub(crate) fn of_open(directory: BorrowedFd<'_>) -> io::Result<Self> {
+        platform::of(&File::from(directory.try_clone_to_owned()?))
     }
 
     fn by(self, way: u64) -> Self {

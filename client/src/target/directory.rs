@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::attributes::{set_mode, set_mtime};
+use super::identity::Identity;
 use super::names::single;
 use super::standing::{Kind, Over, Standing, kind, look, mtime_of, stat, wide};
 use super::systems::{System, Systems};
@@ -29,8 +30,9 @@ const OPEN: OFlags = OFlags::RDONLY
 #[derive(Debug)]
 pub(crate) struct Directory {
     handle: OwnedFd,
-    /// For messages only.
+    /// Of the target itself as the user has written it; of others for messages only.
     path: PathBuf,
+    identity: Identity,
     /// The permission bits that it gets back, if haul has opened it up and nobody states others.
     before: Mutex<Option<u32>>,
     /// The last sweep has left parts of large files in it.
@@ -56,7 +58,8 @@ impl Directory {
             let system = systems.of(&handle, &found)?;
             let (path, before) = (path.to_owned(), Mutex::default());
             let keeps_parts = AtomicBool::default();
-            Ok(Self { handle, path, before, keeps_parts, system, systems })
+            let identity = Identity::of(&handle)?;
+            Ok(Self { handle, path, identity, before, keeps_parts, system, systems })
         };
         open().map_err(failed)
     }
@@ -84,6 +87,17 @@ impl Directory {
     /// The open directory itself, for system calls.
     pub(super) fn handle(&self) -> &OwnedFd {
         &self.handle
+    }
+
+    /// The path under which it was opened.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tells it from any other directory.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// How a file without a name gets one in it.
@@ -212,7 +226,8 @@ impl Directory {
         let (system, systems) = (self.systems.of(&handle, &found)?, Arc::clone(&self.systems));
         let before = Mutex::new(was.or_else(|| opened_up(&handle, &found, needs)));
         let (path, keeps_parts) = (self.path.join(name), AtomicBool::default());
-        Ok(Self { handle, path, before, keeps_parts, system, systems })
+        let identity = Identity::of(&handle)?;
+        Ok(Self { handle, path, identity, before, keeps_parts, system, systems })
     }
 
     /// Sets mode and mtime of the directory itself: when all entries are in it, since each of them changes its mtime and

@@ -60,6 +60,10 @@ pub(crate) struct Standing {
 }
 
 /// There is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity(Infallible);
+
+/// There is none.
 #[derive(Debug)]
 pub(crate) struct Directory(Infallible);
 
@@ -99,6 +103,26 @@ impl Directory {
     }
 
     pub fn visit(&self, _: &OsStr) -> Result<Self, FileError> {
+        match self.0 {}
+    }
+
+    pub fn identity(&self) -> Identity {
+        match self.0 {}
+    }
+
+    pub fn stands(&self) -> Result<(), FileError> {
+        match self.0 {}
+    }
+
+    pub fn holds(&self, _: &OsStr, _: &Identity) -> Result<(), FileError> {
+        match self.0 {}
+    }
+
+    pub fn enter_known(&self, _: &OsStr, _: &Identity, _: bool) -> Result<Self, FileError> {
+        match self.0 {}
+    }
+
+    pub fn is_removed(&self) -> bool {
         match self.0 {}
     }
 

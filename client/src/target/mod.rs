@@ -29,6 +29,8 @@ mod foreseen;
 #[cfg(unix)]
 mod group;
 #[cfg(unix)]
+mod identity;
+#[cfg(unix)]
 mod incoming;
 #[cfg(unix)]
 mod leftovers;
@@ -61,12 +63,15 @@ pub(crate) use self::subject::Subject;
 pub(crate) use self::{
     directory::Directory,
     group::{Group, may_open},
+    identity::Identity,
     leftovers::Parts,
     partial::Partial,
     standing::{Kind, Over, Standing},
 };
 #[cfg(not(unix))]
-pub(crate) use elsewhere::{Directory, Group, Kind, Over, Partial, Parts, Standing, may_open};
+pub(crate) use elsewhere::{
+    Directory, Group, Identity, Kind, Over, Partial, Parts, Standing, may_open,
+};
 
 #[cfg(test)]
 #[cfg(unix)]
