@@ -62,16 +62,17 @@ fn receipt_has_a_line_for_each_file_under_its_name_below_the_directory() {
 }
 
 #[test]
-fn file_of_two_sources_has_the_line_of_the_last_one() {
+fn file_of_two_sources_has_the_line_of_the_first_one() {
     let setting = Setting::start();
     for name in ["a/x/f", "x/f"] {
         setting.write_there(name, name);
     }
     let words = ["get", "--receipt", "r", "--connections=1"];
     let sources = [setting.at("s/a/"), setting.at("s/x")];
-    setting.haul(&words).args(sources).arg("d").assert().success();
-    let text = fs::read_to_string(setting.place.path().join("r")).unwrap();
+    setting.haul(&words).args(sources).arg("d").assert().code(1);
+    let (text, here) = (fs::read_to_string(setting.place.path().join("r")).unwrap(), "d/x/f");
     assert_eq!(lines(&text), expected(&setting.place.path().join("d"), &["x/f"]));
+    assert_eq!(fs::read(setting.place.path().join(here)).unwrap(), b"a/x/f");
 }
 
 #[test]

@@ -57,6 +57,7 @@ mod get_interrupted;
 mod get_list;
 mod get_lost;
 mod get_receipt;
+mod get_several;
 mod get_sync;
 mod get_usage;
 mod get_whole;

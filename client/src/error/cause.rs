@@ -6,6 +6,7 @@ use haul_protocol::Code;
 
 use super::adrift::Adrift;
 use super::file::FileError;
+use super::target::TargetError;
 
 impl FileError {
     /// The cause, in words that are the same for all failures that are alike.
@@ -24,7 +25,9 @@ impl FileError {
             Self::Through(_) => {
                 "a symlink leads there, through which haul goes only with --links follow"
             }
-            Self::SameName(_) => "another source has the same name",
+            Self::SameName(_) | Self::Target(TargetError::SameName(_)) => {
+                "another source has the same name"
+            }
             Self::Namesake(_) => "arrived, but another source has the same name",
             Self::TooLarge { .. } => "larger than the server takes",
             Self::Refused(refusal) if refusal.code == Code::NoSpace => {

@@ -42,6 +42,11 @@ pub enum TargetError {
          and run the same command again"
     )]
     OtherEntry,
+    /// An earlier source of the run has an entry of its name, and one of both is no directory.
+    #[error(
+        "another source has {0} as well, which comes; this one does not, as only one can be here"
+    )]
+    SameName(String),
     /// Its name begins as those of haul's temporary files do.
     #[error(
         "its name begins with .haul-arrives-, as those of files that haul has not finished; rename it at the server"

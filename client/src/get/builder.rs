@@ -9,6 +9,7 @@ use haul_protocol::AccessToken;
 
 use super::Get;
 use super::decide::Mode;
+use super::namesakes::may_repeat;
 use super::receipt::{Lines, Others};
 use super::source::Source;
 use super::wishes::Wishes;
@@ -221,6 +222,7 @@ impl Builder {
             links,
             filter: Filter::new(&rules)?,
             bases: bases(&self.sources),
+            merges: may_repeat(&self.sources),
             mode: self.mode,
             delete: self.delete,
             dry_run,

@@ -1,5 +1,6 @@
 //! Removing entries here that the server lacks: in the end, and only if everything else has gone well.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -17,33 +18,43 @@ use crate::report::note::Note;
 use crate::source::bytes;
 use crate::target::{Directory, Identity, Kind, Over, Parts};
 
-/// Removes what the server lacks, within the bounds that the user has given. Directories get their mode and mtime
-/// afterwards.
+/// Removes what the server lacks, within the bounds that the user has given. Directories that have waited for this, or for
+/// entries of other sources, get their mode and mtime afterwards.
 pub(super) fn delete(run: &Run<'_>) {
-    let Some(bounds) = run.wishes.delete else { return };
     let listed = std::mem::take(&mut *run.listed.lock().unwrap_or_else(PoisonError::into_inner));
-    let target = run.place.opened();
-    let finished = run.ends.take();
+    let mut finished = run.ends.take();
     // Below another target nobody knows what there is.
     run.look_at_target();
     if run.ends.has_lost(&[]) {
         return;
     }
-    let mut removing = Removing { run, bounds, removed: 0, changed: HashSet::new() };
-    if let Some(target) = &target
-        && !run.is_stopped()
-        && run.queue.is_finished()
-        && may_remove(run, bounds, &listed)
-    {
-        run.progress.removing(true);
-        listed.iter().for_each(|listed| removing.directory(target, listed));
-        run.progress.removing(false);
+    let target = run.place.opened();
+    let mut changed = run.ends.take_changed();
+    if let (Some(bounds), Some(target)) = (run.wishes.delete, &target) {
+        changed.extend(remove(run, bounds, target, &listed));
     }
-    let changed = removing.changed;
+    // One may take away the right to look for those in it.
+    finished.sort_by_key(|finished| Reverse(finished.components.len()));
     for mut finished in finished {
         finished.is_changed |= changed.contains(&finished.components);
         finish(run, target.as_deref(), &finished);
     }
+}
+
+/// Removes what the server lacks; returns the directories in which entries were removed, by the names down to them.
+fn remove(
+    run: &Run<'_>,
+    bounds: Delete,
+    target: &Directory,
+    listed: &[Listed],
+) -> HashSet<Vec<OsString>> {
+    let mut removing = Removing { run, bounds, removed: 0, changed: HashSet::new() };
+    if !run.is_stopped() && run.queue.is_finished() && may_remove(run, bounds, listed) {
+        run.progress.removing(true);
+        listed.iter().for_each(|listed| removing.directory(target, listed));
+        run.progress.removing(false);
+    }
+    removing.changed
 }
 
 /// Gives a directory its mode and mtime, if it is the one that files came into.

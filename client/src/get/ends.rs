@@ -23,6 +23,8 @@ pub(super) struct Ends<'a> {
     pub(super) target: PathBuf,
     /// Directories that end when nothing more is removed, those in others before those.
     later: Mutex<Vec<Finished>>,
+    /// Directories in which entries of a source have come that does not give them mode and mtime.
+    changed: Mutex<HashSet<Vec<OsString>>>,
     /// Directories that do not stand any more where files came into them, by the names down to them.
     lost: Mutex<HashSet<Vec<OsString>>>,
     /// Directories that are open, without the target.
@@ -34,8 +36,8 @@ pub(super) struct Ends<'a> {
 impl<'a> Ends<'a> {
     pub(super) fn new(progress: &'a Progress, wishes: &'a Wishes, target: PathBuf) -> Self {
         let (entered, most_entered) = (AtomicU64::new(0), may_open());
-        let (later, lost) = (Mutex::default(), Mutex::default());
-        Self { progress, wishes, target, later, lost, entered, most_entered }
+        let (later, changed, lost) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { progress, wishes, target, later, changed, lost, entered, most_entered }
     }
 
     /// One more directory is open.
@@ -58,6 +60,16 @@ impl<'a> Ends<'a> {
         components.iter().fold(self.target.clone(), |path, name| path.join(name))
     }
 
+    /// Entries have come into a directory, or would in a dry run, of a source that does not give it mode and mtime.
+    pub(super) fn change(&self, components: Vec<OsString>) {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(components);
+    }
+
+    /// Takes those directories.
+    pub(super) fn take_changed(&self) -> HashSet<Vec<OsString>> {
+        std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A directory does not stand any more where files came into it, which is told once.
     pub(super) fn lose(&self, components: Vec<OsString>, error: FileError) {
         let path = self.below(&components);
@@ -77,7 +89,7 @@ impl<'a> Ends<'a> {
         !self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// A directory is over, but for entries that may still be removed in it.
+    /// A directory is over, but for entries that may still be removed in it, or come from another source.
     pub(super) fn later(&self, finished: Finished) {
         self.later.lock().unwrap_or_else(PoisonError::into_inner).push(finished);
     }

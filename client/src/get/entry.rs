@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::decide::{Action, Mode, decide};
 use super::item::{Batch, File, Page, last};
 use super::listed::fold;
+use super::namesakes::{Claim, same_name};
 use super::node::Node;
 use super::task::Task;
 use crate::connection::delete::entries;
@@ -140,14 +141,25 @@ impl Connection<'_> {
         let progress = self.run.progress;
         match &entry.kind {
             EntryKind::Directory => {
-                self.run.lists(1);
+                let claim = self.run.claim(node, &component, &entry);
                 let Entry { name, mode, mtime, .. } = entry;
-                let node = node.below(component, name.clone(), Some(Attributes { mode, mtime }));
+                if claim == Claim::Refused {
+                    progress.failed(&path, same_name(&name));
+                    return None;
+                }
+                self.run.lists(1);
+                // The first source that has it tells about it.
+                let own =
+                    (claim == Claim::First).then(|| (name.clone(), Attributes { mode, mtime }));
+                let (own, attributes) = own.unzip();
+                let node = node.below(component, own, attributes);
                 return Some(Task::List(Page::first(node, Some(name))));
             }
             EntryKind::File { size, .. } => {
                 progress.found(*size);
-                if self.decide(node, &component, &path, &entry) {
+                if self.is_first(node, &component, &path, &entry)
+                    && self.decide(node, &component, &path, &entry)
+                {
                     node.begin(1);
                     let (node, name, size) = (Arc::clone(node), entry.name, *size);
                     files.push(File {
@@ -167,7 +179,9 @@ impl Connection<'_> {
             }
             EntryKind::Link { target } => {
                 progress.found(0);
-                if self.decide(node, &component, &path, &entry) {
+                if self.is_first(node, &component, &path, &entry)
+                    && self.decide(node, &component, &path, &entry)
+                {
                     self.run.leads.look(&path, node.depth(), target, progress);
                     self.link(node, &component, &path, &entry, target);
                 }
@@ -175,6 +189,15 @@ impl Connection<'_> {
             _ => progress.skipped(&path, "a device, socket or FIFO at the server"),
         }
         None
+    }
+
+    /// Whether no other source before has an entry for this name; one that has is told.
+    fn is_first(&self, node: &Node, component: &OsStr, path: &Path, entry: &Entry) -> bool {
+        let is_first = self.run.claim(node, component, entry) == Claim::First;
+        if !is_first {
+            self.run.progress.failed(path, same_name(&entry.name));
+        }
+        is_first
     }
 
     /// Decides about a file or symlink, and does everything but bringing it; returns whether it is to come.

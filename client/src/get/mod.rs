@@ -24,6 +24,7 @@ mod leads;
 mod listed;
 mod lost;
 mod named;
+mod namesakes;
 mod node;
 mod only;
 mod parts;
@@ -59,10 +60,12 @@ use crate::work::interrupt::Interrupt;
 use crate::work::reached::Reached;
 use builder::Builder;
 use ends::Ends;
+use namesakes::Namesakes;
+use only::Only;
 use queue::Queue;
 use receipt::Lines;
 use run::Run;
-use source::Source;
+use source::{Source, Top};
 use task::Task;
 use wishes::Wishes;
 
@@ -126,6 +129,12 @@ impl Get {
         }
     }
 
+    /// All sources as they are asked for first.
+    fn tops(&self, list: Option<Only>) -> Vec<Top> {
+        let sources = self.sources.iter().enumerate();
+        sources.map(|(number, source)| source.top(number, list.clone())).collect()
+    }
+
     /// Everything but the report.
     fn get(
         &self,
@@ -154,7 +163,8 @@ impl Get {
             interrupt: &self.interrupt,
             limit: self.wishes.settings.limit(),
             client: client()?,
-            unlisted: AtomicUsize::new(self.sources.len()),
+            unlisted: AtomicUsize::new(if self.wishes.merges { 1 } else { self.sources.len() }),
+            namesakes: self.wishes.merges.then(|| Namesakes::new(self.tops(None))),
             place: Arc::new(run::Place::new(self.target.clone())),
             reached: Reached::new(connections),
             connections,
@@ -175,8 +185,11 @@ impl Get {
                 let source = self.sources.first().and_then(|source| source.place.path.as_ref());
                 named::read(&mut names, source, &run)
             });
-            let tops = self.sources.iter().map(|source| Task::Top(source.top(list.clone())));
-            queue.push_tops(tops.collect());
+            let tops = match &run.namesakes {
+                Some(namesakes) => namesakes.next().into_iter().collect(),
+                None => self.tops(list),
+            };
+            queue.push_tops(tops.into_iter().map(Task::Top).collect());
             queue.settle(1);
             if let Some(readers) = &readers {
                 compare::read_files(&run, readers);

@@ -61,7 +61,7 @@ impl Connection<'_> {
             return;
         }
         if !top.contents {
-            let Some(node) = self.target(None) else { return };
+            let Some(node) = self.target(top, None) else { return };
             let task = self.directory_only(&node, last(name), entry, only.clone());
             self.run.queue.push(task.into_iter().collect());
             node.settle(&self.run.ends);
@@ -69,7 +69,7 @@ impl Connection<'_> {
         }
         let Entry { mode, mtime, .. } = entry;
         let source = only.is_named().then(|| (name.clone(), Attributes { mode, mtime }));
-        if let Some(node) = self.target(source) {
+        if let Some(node) = self.target(top, source) {
             node.tell_made(LACKS, &self.run.ends);
             self.contents_only(node, Some(name.clone()), only.clone());
         }
@@ -99,7 +99,7 @@ impl Connection<'_> {
         let Entry { name, mode, mtime, .. } = entry;
         // One that is made only because it is above a name keeps mode and mtime.
         let attributes = only.is_named().then_some(Attributes { mode, mtime });
-        let node = above.below(component, name.clone(), attributes);
+        let node = above.below(component, Some(name.clone()), attributes);
         let only = only.entries();
         if only.is_empty() {
             if let Err(error) = node.enter(&self.run.ends) {

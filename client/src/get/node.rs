@@ -25,9 +25,11 @@ pub(super) const LACKS: &str = "this machine lacks it";
 pub(super) struct Node {
     /// The one that it is in, and its name there; `None` for the target itself.
     above: Option<(Arc<Self>, OsString)>,
+    /// The number of the source that it is of.
+    source: usize,
     /// Where it is, for messages.
     path: PathBuf,
-    /// Its name at the server.
+    /// Its name at the server, if the run tells that it would make it.
     name: Option<Name>,
     /// Open from when the client first needs it; `None` inside: a dry run would make it.
     directory: OnceLock<Option<Arc<Directory>>>,
@@ -49,16 +51,18 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The target itself, with one entry under way in it. It gets mode and mtime of a source if it was made for that.
+    /// The target itself, with one entry under way in it. It gets mode and mtime of a source if it was made for that. `number`:
+    /// that of the source.
     pub(super) fn target(
         path: PathBuf,
         directory: Option<Arc<Directory>>,
-        source: Option<(Name, Attributes)>,
+        (number, source): (usize, Option<(Name, Attributes)>),
     ) -> Arc<Self> {
         let (name, attributes) = source.unzip();
         let directory = OnceLock::from(directory);
         Arc::new(Self {
             above: None,
+            source: number,
             path,
             name,
             directory,
@@ -76,14 +80,15 @@ impl Node {
     pub(super) fn below(
         self: &Arc<Self>,
         component: OsString,
-        name: Name,
+        name: Option<Name>,
         attributes: Option<Attributes>,
     ) -> Arc<Self> {
         self.begin(1);
         Arc::new(Self {
             path: self.path(&component),
             above: Some((Arc::clone(self), component)),
-            name: Some(name),
+            source: self.source,
+            name,
             directory: OnceLock::new(),
             attributes,
             names: Mutex::default(),
@@ -103,6 +108,11 @@ impl Node {
     /// Its own path, for messages.
     pub(super) fn own_path(&self) -> &PathBuf {
         &self.path
+    }
+
+    /// The number of the source that it is of.
+    pub(super) fn source(&self) -> usize {
+        self.source
     }
 
     /// How deep in the target it is.
@@ -259,7 +269,7 @@ impl Node {
         let keeps = |directory: &&Arc<Directory>| directory.keeps_parts();
         if let Some(directory) = self.directory().filter(keeps)
             && self.is_listed.load(Ordering::Relaxed)
-            && ends.wishes.bases.len() == 1
+            && !ends.wishes.merges
             && ends.progress.counts().failed == 0
         {
             let _ = directory.sweep(Parts::Go);
@@ -289,19 +299,25 @@ impl Node {
         if let Err(error) = self.stands() {
             return ends.lose(self.components(), error);
         }
-        let (Some(name), Some(attributes)) = (&self.name, self.attributes) else { return };
+        let is_changed = self.is_changed.load(Ordering::Relaxed);
+        let (Some(name), Some(attributes)) = (&self.name, self.attributes) else {
+            if is_changed && ends.wishes.merges {
+                ends.change(self.components());
+            }
+            return;
+        };
         let is_entered = self.directory.get().is_some() || self.above.is_none();
         if !is_entered || self.is_refused.load(Ordering::Relaxed) {
             return;
         }
         let name = name.clone();
-        let is_changed = self.is_changed.load(Ordering::Relaxed);
         let identity = self.directory().map(|directory| directory.identity());
         let components = self.components();
         let finished = Finished { components, identity, name, attributes, is_changed };
-        match ends.wishes.delete {
-            Some(_) => ends.later(finished),
-            None => finished.finish(self.directory().map(|directory| &**directory), ends),
+        // Entries of it may still go, or come from another source.
+        match ends.wishes.delete.is_some() || ends.wishes.merges {
+            true => ends.later(finished),
+            false => finished.finish(self.directory().map(|directory| &**directory), ends),
         }
     }
 }

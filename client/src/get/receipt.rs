@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use haul_protocol::{Digest, Name};
 
 use super::item::File;
+use super::namesakes::may_repeat;
 use super::source::Source;
 use crate::error::receipt::ReceiptError;
 use crate::report::progress::Progress;
@@ -51,8 +52,7 @@ impl Lines {
         if let Some(other) = others.taken(path) {
             return Err(failed(io::Error::other(format!("it is {other}"))));
         }
-        let may_repeat = sources.len() > 1 && sources.iter().any(|source| source.contents);
-        let names = may_repeat.then(Mutex::default);
+        let names = may_repeat(sources).then(Mutex::default);
         Ok(Self { receipt: Receipt::create(path)?, path: path.to_owned(), names })
     }
 

@@ -13,9 +13,11 @@ use super::ends::Ends;
 use super::item::File;
 use super::leads::Leads;
 use super::listed::Listed;
+use super::namesakes::Namesakes;
 use super::node::Node;
 use super::queue::Queue;
 use super::receipt::Lines;
+use super::task::Task;
 use super::wishes::Wishes;
 use crate::credentials::Login;
 use crate::error::FileError;
@@ -45,6 +47,8 @@ pub(super) struct Run<'a> {
     pub(super) client: String,
     /// Sources and directories that are not listed to their end.
     pub(super) unlisted: AtomicUsize,
+    /// The names that entries have come to, if several sources may have the same.
+    pub(super) namesakes: Option<Namesakes>,
     /// The directory here that entries go to.
     pub(super) place: Arc<Place>,
     /// The fate of its connections.
@@ -84,20 +88,21 @@ impl Place {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The target as a node, with one entry under way in it. In a dry run it is not made.
+    /// The target as a node, with one entry under way in it. In a dry run it is not made. `source`: the number of the source that
+    /// goes there, and mode and mtime that it may give.
     ///
     /// # Errors
     /// If it can't be opened or made, or is no directory.
     pub(super) fn node(
         &self,
         wishes: &Wishes,
-        source: Option<(Name, Attributes)>,
+        source: (usize, Option<(Name, Attributes)>),
     ) -> Result<Arc<Node>, FileError> {
         let (is_dry, is_like_source) = (wishes.dry_run, wishes.mode == Mode::Sync);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let is_there = self.begun.swap(true, Ordering::Relaxed) || self.path.is_dir();
         // An existing target keeps its mode and mtime, unless it is to become like the source.
-        let source = source.filter(|_| !is_there || is_like_source);
+        let source = (source.0, source.1.filter(|_| !is_there || is_like_source));
         if let Some(directory) = &*opened {
             return Ok(Node::target(self.path.clone(), Some(Arc::clone(directory)), source));
         }
@@ -155,10 +160,18 @@ impl Run<'_> {
         self.unlisted.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// A source or directory is listed to its end, or never will be. Totals are known after the last one.
+    /// A source or directory is listed to its end, or never will be. After the last one the next source is looked at, if it has
+    /// waited for this; otherwise totals are known.
     pub(super) fn is_listed(&self) {
-        if self.unlisted.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.progress.walk_ended();
+        if self.unlisted.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        match self.namesakes.as_ref().and_then(Namesakes::next) {
+            Some(top) => {
+                self.lists(1);
+                self.queue.push(vec![Task::Top(top)]);
+            }
+            None => self.progress.walk_ended(),
         }
     }
 

@@ -48,8 +48,10 @@ impl Source {
         format!("{}{path}{}", self.place.login(), if self.contents { "/" } else { "" })
     }
 
-    pub(super) fn top(&self, only: Option<Only>) -> Top {
+    /// `number`: its own among all sources.
+    pub(super) fn top(&self, number: usize, only: Option<Only>) -> Top {
         Top {
+            number,
             only,
             name: self.place.path.clone(),
             contents: self.contents,
@@ -79,6 +81,8 @@ impl FromStr for Source {
 /// A source of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Top {
+    /// Its number among all sources.
+    pub(super) number: usize,
     /// Its name at the server; `None` for the root.
     pub(super) name: Option<Name>,
     pub(super) contents: bool,

@@ -7,6 +7,7 @@ use haul_protocol::{Attributes, Entry, EntryKind, Name};
 
 use super::connection::Connection;
 use super::item::{Page, last};
+use super::namesakes::Claim;
 use super::node::{LACKS, Node};
 use super::source::Top;
 use super::task::Task;
@@ -26,7 +27,8 @@ impl Top {
 impl Connection<'_> {
     /// A source that is the root of the server: its contents go into the target.
     pub(super) fn root(&mut self, top: &Top) {
-        match (self.target(None), &top.only) {
+        let _ = self.run.claim_target(top.number);
+        match (self.target(top, None), &top.only) {
             (Some(node), Some(only)) => self.contents_only(node, None, only.clone()),
             (Some(node), None) => {
                 self.run.lists(1);
@@ -60,8 +62,9 @@ impl Connection<'_> {
         }
         let Entry { mode, mtime, .. } = entry;
         if top.contents {
-            let source = Some((name.clone(), Attributes { mode, mtime }));
-            if let Some(node) = self.target(source) {
+            let is_first = self.run.claim_target(top.number) == Claim::First;
+            let source = is_first.then(|| (name.clone(), Attributes { mode, mtime }));
+            if let Some(node) = self.target(top, source) {
                 node.tell_made(LACKS, &self.run.ends);
                 let page = Page::first(node, Some(name.clone()));
                 self.run.lists(1);
@@ -69,7 +72,7 @@ impl Connection<'_> {
             }
             return;
         }
-        let Some(node) = self.target(None) else { return };
+        let Some(node) = self.target(top, None) else { return };
         let component = top.renamed.clone().unwrap_or_else(|| last(name));
         let mut files = Vec::new();
         let task = self.entry(&node, component, top.renamed.clone(), entry, &mut files);
@@ -80,8 +83,12 @@ impl Connection<'_> {
     }
 
     /// The target, open; a failure is told.
-    pub(super) fn target(&self, source: Option<(Name, Attributes)>) -> Option<Arc<Node>> {
-        let node = self.run.place.node(self.run.wishes, source);
+    pub(super) fn target(
+        &self,
+        top: &Top,
+        source: Option<(Name, Attributes)>,
+    ) -> Option<Arc<Node>> {
+        let node = self.run.place.node(self.run.wishes, (top.number, source));
         node.map_err(|error| self.run.progress.failed(&self.run.ends.target, error)).ok()
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Wishes {
     /// The names of the sources, each with a slash behind it: rules are about the rest.
     pub(super) bases: Vec<Vec<u8>>,
     pub(super) mode: Mode,
+    /// Several sources may have entries of one name here.
+    pub(super) merges: bool,
     /// The bounds within which entries are removed here that the server lacks.
     pub(super) delete: Option<Delete>,
     pub(super) dry_run: bool,

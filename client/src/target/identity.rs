@@ -46,7 +46,8 @@ impl Directory {
     /// # Errors
     /// If it does not, or nobody can tell.
     pub fn holds(&self, component: &OsStr, identity: &Identity) -> Result<(), FileError> {
-        let found = openat(self.handle(), single(component)?, LOOK | OFlags::NOFOLLOW, Mode::empty());
+        let found =
+            openat(self.handle(), single(component)?, LOOK | OFlags::NOFOLLOW, Mode::empty());
         compare(found, identity)
     }
 
