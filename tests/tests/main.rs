@@ -56,6 +56,7 @@ mod get_hostile;
 mod get_interrupted;
 mod get_list;
 mod get_lost;
+mod get_parts;
 mod get_receipt;
 mod get_several;
 mod get_sync;

@@ -30,6 +30,12 @@ impl FileError {
     pub(crate) fn is_vanished_target(&self) -> bool {
         self.at_target() == Some(io::ErrorKind::NotFound)
     }
+
+    /// Whether this machine has no room, or its user's quota has none.
+    #[must_use]
+    pub(crate) fn is_full_target(&self) -> bool {
+        matches!(self.at_target(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
 }
 
 #[cfg(test)]
@@ -37,11 +43,6 @@ impl FileError {
     /// Whether a directory of this machine was not removed because entries are in it.
     pub(crate) fn is_not_empty(&self) -> bool {
         self.at_target() == Some(io::ErrorKind::DirectoryNotEmpty)
-    }
-
-    /// Whether this machine has no room, or its user's quota has none.
-    pub(crate) fn is_full_target(&self) -> bool {
-        matches!(self.at_target(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 }
 

@@ -1,10 +1,12 @@
 //! Errors of entries that this machine is to get from a server.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::file::FileError;
 use super::system::words;
 
 /// This machine could not take an entry from the server. What stood in its place is as it was.
@@ -18,6 +20,17 @@ pub enum TargetError {
         op: &'static str,
         /// The system's error.
         source: Arc<io::Error>,
+    },
+    /// The system has no room, and parts of files that have not come whole take some.
+    #[error(
+        "{error}; the files .haul-arrives-p* in {} take room, too: they are parts with which haul goes on",
+        directory.display()
+    )]
+    FullOfParts {
+        /// The system's error.
+        error: Box<FileError>,
+        /// The directory that they are in.
+        directory: PathBuf,
     },
     /// An entry that does not make way has its name here.
     #[error("{0} is in its place on this machine; move that away, or name another directory")]

@@ -27,6 +27,11 @@ pub(super) const FOLDED: &str = "another entry of the server has this name in ot
 /// Bytes of a line in the answer about small files, more or less.
 const LINE: u64 = 80;
 
+/// Whether an entry is a file that comes in parts.
+fn is_large(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::File { size, .. } if size > limits::MAX_FETCHED_SIZE)
+}
+
 impl Connection<'_> {
     /// A page of a directory has come.
     pub(super) fn listed(
@@ -67,6 +72,8 @@ impl Connection<'_> {
                 self.run.progress.failed(node.own_path(), FileError::Unlisted(left_out));
             }
         }
+        let large = found.iter().filter(|entry| is_large(entry)).map(|entry| last(&entry.name));
+        node.has_large(large, !more, &self.run.ends);
         let mut tasks = Vec::new();
         if more {
             let after = Some(next.ok_or(ProtocolError::List)?);

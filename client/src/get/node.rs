@@ -40,6 +40,8 @@ pub(super) struct Node {
     /// Hashes of the names of its entries at the server in lower case, if the list of it has several pages and names that
     /// differ in case only are one name here.
     folded: OnceLock<Option<Mutex<HashSet<u64>>>>,
+    /// The names of large files that the server has in it, if parts of any are here.
+    large: Mutex<HashSet<OsString>>,
     /// An entry in it has come, or would in a dry run.
     is_changed: AtomicBool,
     /// The server refuses to list it.
@@ -69,6 +71,7 @@ impl Node {
             attributes,
             names: Mutex::default(),
             folded: OnceLock::new(),
+            large: Mutex::default(),
             is_changed: AtomicBool::new(false),
             is_refused: AtomicBool::new(false),
             is_listed: AtomicBool::new(false),
@@ -93,6 +96,7 @@ impl Node {
             attributes,
             names: Mutex::default(),
             folded: OnceLock::new(),
+            large: Mutex::default(),
             is_changed: AtomicBool::new(false),
             is_refused: AtomicBool::new(false),
             is_listed: AtomicBool::new(false),
@@ -263,6 +267,22 @@ impl Node {
         self.is_listed.store(true, Ordering::Relaxed);
     }
 
+    /// The server has these large files in it. `is_all`: and no others than those that it has told before. Parts that are here of
+    /// other files go then, before any file needs their room; only a directory that has no other source is sure to need them no more.
+    pub(super) fn has_large(
+        &self,
+        names: impl Iterator<Item = OsString>,
+        is_all: bool,
+        ends: &Ends<'_>,
+    ) {
+        let Some(directory) = self.directory().filter(|it| it.keeps_parts()) else { return };
+        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        large.extend(names);
+        if is_all && !ends.wishes.merges {
+            let _ = directory.sweep_but(&large);
+        }
+    }
+
     /// Removes parts that a killed run has left of files that have come otherwise, or come no more. They stay if a file has
     /// failed, and if another source may have the same directory with more files in it.
     fn sweep(&self, ends: &Ends<'_>) {
@@ -285,11 +305,15 @@ impl Node {
         }
     }
 
-    /// The error of an entry in it, or that it was removed itself.
+    /// The error of an entry in it, or that it was removed itself, or has no room for it because of parts that are in it.
     pub(super) fn explain(&self, error: FileError) -> FileError {
-        match self.directory().is_some_and(|directory| directory.is_removed()) {
-            true => TargetError::Removed.into(),
-            false => error,
+        match self.directory() {
+            Some(directory) if directory.is_removed() => TargetError::Removed.into(),
+            Some(directory) if error.is_full_target() && directory.keeps_parts() => {
+                TargetError::FullOfParts { error: Box::new(error), directory: self.path.clone() }
+                    .into()
+            }
+            _ => error,
         }
     }
 

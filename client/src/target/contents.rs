@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::attributes::{set_mode, set_mtime};
 use super::directory::Directory;
 use super::leftovers::{self, Parts};
-use super::names::{For, random, single};
+use super::names::{For, random, single, usual};
 use super::standing::{Kind, is_same, kind, stat};
 use crate::error::FileError;
 
@@ -40,6 +40,18 @@ impl Directory {
         let swept = swept.map_err(FileError::target("read the directory"))?;
         self.keeps_parts.store(swept.kept > 0, Ordering::Relaxed);
         Ok(swept.removed)
+    }
+
+    /// Removes haul's temporary files that no run uses, but for the parts of large files of these names.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn sweep_but(&self, components: &HashSet<OsString>) -> Result<(), FileError> {
+        let names: HashSet<_> = components.iter().map(|name| usual(For::Parts, name)).collect();
+        let swept = leftovers::sweep_but(self.handle(), |name| names.contains(name));
+        let swept = swept.map_err(FileError::target("read the directory"))?;
+        self.keeps_parts.store(swept.kept > 0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether the last sweep has left parts of large files in it.

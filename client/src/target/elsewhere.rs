@@ -168,6 +168,10 @@ impl Directory {
         match self.0 {}
     }
 
+    pub fn sweep_but(&self, _: &std::collections::HashSet<OsString>) -> Result<(), FileError> {
+        match self.0 {}
+    }
+
     pub fn keeps_parts(&self) -> bool {
         match self.0 {}
     }

@@ -32,12 +32,16 @@ pub(super) struct Swept {
 
 /// Removes the leftovers of a directory that no run uses. Those that can't be removed stay.
 pub(super) fn sweep(directory: &OwnedFd, parts: Parts) -> io::Result<Swept> {
+    sweep_but(directory, |_| parts == Parts::Stay)
+}
+
+/// The same; `stays`: whether parts of large files under a temporary name stay.
+pub(super) fn sweep_but(directory: &OwnedFd, stays: impl Fn(&OsStr) -> bool) -> io::Result<Swept> {
     let mut swept = Swept::default();
     for entry in Dir::read_from(directory.as_fd())? {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        let stays = parts == Parts::Stay && is_usual_of_parts(name);
-        if stays {
+        if is_usual_of_parts(name) && stays(name) {
             swept.kept += 1;
         } else if is_arriving(name) && remove(directory, name, entry.file_type()) {
             swept.removed += 1;
