@@ -1,6 +1,7 @@
 //! A dry run of `haul get` foresees its own failures; and directories that the server does not list.
 
 use haul_tests::bytes::counted;
+use haul_tests::mounts::haul_after;
 use haul_tests::prelude::*;
 
 /// `haul`, run by a user without privileges; returns the code, the summary and standard output with its failures.
@@ -135,5 +136,73 @@ fn directory_whose_list_is_refused_gets_no_mode_and_no_mtime() {
         if is_there {
             assert_eq!(mode(&target), 0o751);
         }
+    }
+}
+
+#[test]
+fn symlink_that_leads_nowhere_is_no_target_also_for_a_dry_run() {
+    let setting = Setting::start();
+    setting.write_there("file", "x");
+    symlink("none", setting.place.path().join("link")).unwrap();
+    for to in ["link", "link/below"] {
+        for words in [&["get"][..], &["get", "-n"]] {
+            let command = setting.haul(words).arg(setting.at("s/")).arg(to).assert();
+            command.code(1).stderr(contains("a symlink that leads nowhere is in its place"));
+        }
+    }
+    assert!(setting.place.path().join("link").is_symlink());
+}
+
+#[test]
+fn file_of_another_user_with_another_mode_is_replaced() {
+    if !may_give() {
+        return;
+    }
+    let setting = Setting::start();
+    setting.write_there("file", "x");
+    let user = User::new().unwrap();
+    let place = user.path().join("d");
+    fs::create_dir(&place).unwrap();
+    user.own(&place).unwrap();
+    let from = format!("haul://{}", setting.at("s/"));
+    for (words, bits) in [(&["sync"][..], 0o600), (&["sync", "--checksum"], 0o644)] {
+        let file = place.join("file");
+        let _ = fs::remove_file(&file);
+        fs::write(&file, "x").unwrap();
+        let then = setting.target().join("file").metadata().unwrap().modified().unwrap();
+        set_mtime(&file, then);
+        set_mode(setting.target().join("file"), 0o640);
+        set_mode(&file, bits);
+        let (code, foreseen, _) = run(&user, &[words, &["-n", &from, "d"]].concat());
+        assert_eq!((code, &foreseen["files"]), (Some(0), &json!(1)), "{words:?}");
+        let (code, done, told) = run(&user, &[words, &[&from, "d"]].concat());
+        assert_eq!((code, &done["files"]), (Some(0), &json!(1)), "{told}");
+        assert_eq!(mode(&file), 0o640);
+    }
+}
+
+#[test]
+fn dry_run_foresees_that_a_file_on_which_something_is_mounted_stays() {
+    let setting = Setting::start();
+    setting.write_there("replaced", "new");
+    setting.write_there("directory/inside", "new");
+    let here = setting.place.path().join("d");
+    fs::create_dir(&here).unwrap();
+    for name in ["replaced", "directory", "removed", "other"] {
+        fs::write(here.join(name), "old, and of another size").unwrap();
+    }
+    let setup = "for name in replaced directory removed; do \
+                 mount --bind \"$PLACE/d/other\" \"$PLACE/d/$name\"; done";
+    for words in [&["-n"][..], &[]] {
+        let mut command = haul_after(setup, setting.place.path());
+        command.args(["sync", "--delete", "--force-delete", "--json"]).args(words);
+        command.arg(format!("haul://{}", setting.at("s/"))).arg(&here);
+        let output = output_of(&mut command);
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {told}");
+        let failed: Vec<_> = failures(&told).into_iter().map(|(path, _)| path).collect();
+        let names = ["directory", "removed", "replaced"].map(|name| here.join(name));
+        assert_eq!(failed, names.map(|path| path.display().to_string()), "{words:?}: {told}");
+        assert!(told.contains("mounted on it"), "{told}");
     }
 }

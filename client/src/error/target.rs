@@ -60,6 +60,9 @@ pub enum TargetError {
         "another source has {0} as well, which comes; this one does not, as only one can be here"
     )]
     SameName(String),
+    /// Something is mounted on an entry that was to go.
+    #[error("something is mounted on it, so it stays; unmount that, or leave it out")]
+    Mounted,
     /// Its name begins as those of haul's temporary files do.
     #[error(
         "its name begins with .haul-arrives-, as those of files that haul has not finished; rename it at the server"
@@ -84,7 +87,8 @@ pub enum TargetError {
 /// Advice against an error of the system, after a semicolon.
 fn advice(error: &io::Error) -> &'static str {
     use io::ErrorKind::{
-        NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, ResourceBusy,
+        StorageFull,
     };
     match error.kind() {
         StorageFull => "; make room and run it again: it goes on where it stopped",
@@ -94,6 +98,7 @@ fn advice(error: &io::Error) -> &'static str {
         ReadOnlyFilesystem => "; name a directory on a file system that can be written to",
         PermissionDenied => "; name a directory that this user may write to, or change its mode",
         NotADirectory => "; name a directory",
+        ResourceBusy => "; something may be mounted on it",
         _ => "",
     }
 }

@@ -67,6 +67,9 @@ fn file(entry: &Entry, size: u64, there: &Standing) -> Action {
                 // Under those it keeps its mode.
                 return Action::Bring("its mode is another one, and it is a hard link");
             }
+            if !there.is_own {
+                return Action::Bring("its mode is another one, and it is another user's");
+            }
             let attributes = Attributes { mode: Some(mode), mtime: None };
             Action::Adjust(attributes, "its mode is another one")
         }
@@ -83,6 +86,9 @@ pub(super) fn same_bytes(attributes: &Attributes, there: &Standing) -> Action {
         // Under its other names it keeps both.
         _ if there.has_other_names => {
             Action::Bring("its mode or mtime is another one, and it is a hard link")
+        }
+        _ if !there.is_own => {
+            Action::Bring("its mode or mtime is another one, and it is another user's")
         }
         (_, None) => Action::Adjust(Attributes { mode, mtime }, "its mode is another one"),
         _ => Action::Adjust(Attributes { mode, mtime }, "its mtime is another one"),
@@ -112,7 +118,7 @@ mod tests {
 
     fn there(kind: Kind, size: u64, mtime: Option<Mtime>) -> Standing {
         let link = (kind == Kind::Symlink).then(|| LinkTarget::parse(b"t").unwrap());
-        Standing { kind, size, link, mode: 0o644, mtime, has_other_names: false }
+        Standing { kind, size, link, mode: 0o644, mtime, has_other_names: false, is_own: true }
     }
 
     #[test]
@@ -143,6 +149,9 @@ mod tests {
         let linked = Standing { has_other_names: true, ..same.clone() };
         assert!(matches!(sync(&other, &linked), Action::Bring(_)));
         assert_eq!(sync(&file, &linked), Action::Keep);
+        let foreign = Standing { is_own: false, ..same.clone() };
+        assert!(matches!(sync(&other, &foreign), Action::Bring(_)));
+        assert_eq!(sync(&file, &foreign), Action::Keep);
         let get = decide(&file, Some(&same), policy(Mode::Get, false));
         assert!(matches!(get, Action::Bring(_)));
         assert!(matches!(decide(&file, None, policy(Mode::Sync, true)), Action::Bring(_)));
@@ -164,8 +173,11 @@ mod tests {
         assert_eq!(same_bytes(&attributes(None, None), &same), Action::Keep);
         let both = attributes(Some(0o600), LATER);
         assert!(matches!(same_bytes(&both, &same), Action::Adjust(found, _) if found == both));
+        let foreign = Standing { is_own: false, ..same.clone() };
         let linked = Standing { has_other_names: true, ..same };
-        assert!(matches!(same_bytes(&both, &linked), Action::Bring(_)));
+        for other in [linked, foreign] {
+            assert!(matches!(same_bytes(&both, &other), Action::Bring(_)));
+        }
     }
 
     #[test]

@@ -168,7 +168,9 @@ impl Removing<'_, '_> {
             return false;
         }
         if self.run.wishes.dry_run
-            && let Err(error) = directory.takes_entries("remove it", true)
+            && let Err(error) = directory
+                .takes_entries("remove it", true)
+                .and_then(|()| directory.makes_way(component))
         {
             progress.failed(&path, error);
             return false;

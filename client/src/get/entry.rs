@@ -258,7 +258,8 @@ impl Connection<'_> {
             }
             Action::Bring(why) => {
                 let op = if size.is_some() { "make the file" } else { "make the symlink" };
-                if let Err(error) = node.takes_entries(op, wishes) {
+                let may = node.takes_entries(op, wishes).and_then(|()| node.makes_way(component));
+                if let Err(error) = may {
                     progress.failed(path, error);
                     return false;
                 }

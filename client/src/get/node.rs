@@ -154,6 +154,7 @@ impl Node {
                 Some(Kind::Directory) => Some(above.visit(component)?),
                 Some(Kind::File | Kind::Symlink) if over == Over::File => {
                     above_node.takes_entries("remove the file in its place", ends.wishes)?;
+                    above.makes_way(component)?;
                     why = "another kind of entry is here";
                     None
                 }
@@ -190,6 +191,14 @@ impl Node {
         // As `enter` and `Place::node` open it up.
         let opens_up = self.above.is_some() || wishes.mode == Mode::Sync;
         self.directory().map_or(Ok(()), |directory| directory.takes_entries(op, opens_up))
+    }
+
+    /// In a dry run: whether the entry under a name in it, if there is one, can be replaced.
+    ///
+    /// # Errors
+    /// If it can't be.
+    pub(super) fn makes_way(&self, component: &OsStr) -> Result<(), FileError> {
+        self.directory().map_or(Ok(()), |directory| directory.makes_way(component))
     }
 
     /// Tells that the run would make it, and why, if this is a dry run and it is not there.

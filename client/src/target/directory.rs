@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::attributes::{set_mode, set_mtime};
+use super::foreseen::leads_nowhere;
 use super::identity::Identity;
 use super::names::single;
 use super::standing::{Kind, Over, Standing, kind, look, mtime_of, stat, wide};
@@ -71,7 +72,10 @@ impl Directory {
     pub fn make(path: &Path) -> Result<Self, FileError> {
         if !path.as_os_str().is_empty() {
             let failed = FileError::target::<io::Error>("make the directory");
-            std::fs::create_dir_all(path).map_err(failed)?;
+            if let Err(error) = std::fs::create_dir_all(path) {
+                path.ancestors().try_for_each(leads_nowhere)?;
+                return Err(failed(error));
+            }
         }
         Self::open(path)
     }

@@ -57,6 +57,8 @@ pub(crate) struct Standing {
     pub mtime: Option<Mtime>,
     /// It has other names.
     pub has_other_names: bool,
+    /// This user may change its mode and mtime.
+    pub is_own: bool,
 }
 
 /// There is none.
@@ -139,6 +141,10 @@ impl Directory {
     }
 
     pub fn takes_entries(&self, _: &'static str, _: bool) -> Result<(), FileError> {
+        match self.0 {}
+    }
+
+    pub fn makes_way(&self, _: &OsStr) -> Result<(), FileError> {
         match self.0 {}
     }
 

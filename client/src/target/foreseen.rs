@@ -1,5 +1,7 @@
 //! The answer to whether this machine would let a run change a directory of the target, for dry runs.
 
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use haul_protocol::Attributes;
@@ -7,8 +9,10 @@ use rustix::fs::{Access, AtFlags, CWD, accessat, fstat};
 use rustix::io::Errno;
 
 use super::directory::Directory;
-use super::standing::wide;
+use super::names::single;
+use super::standing::{is_own, wide};
 use crate::error::FileError;
+use crate::error::target::TargetError;
 
 impl Directory {
     /// Whether entries can be made and removed in it, also if this user may [open it up](Self::enter) only with `opens_up`.
@@ -21,6 +25,18 @@ impl Directory {
             Err(Errno::ACCESS) if opens_up && self.is_own() => Ok(()),
             Err(errno) => Err(FileError::target(op)(errno)),
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether the entry under a name, if there is one, can be replaced or removed: the system does that to none on which
+    /// something is mounted.
+    ///
+    /// # Errors
+    /// If it can't be.
+    pub fn makes_way(&self, component: &OsStr) -> Result<(), FileError> {
+        match is_mounted(self.handle(), single(component)?) {
+            true => Err(TargetError::Mounted.into()),
+            false => Ok(()),
         }
     }
 
@@ -45,8 +61,7 @@ impl Directory {
 
     /// Whether this user may change its mode.
     fn is_own(&self) -> bool {
-        let user = rustix::process::geteuid();
-        fstat(self.handle()).is_ok_and(|found| user.is_root() || found.st_uid == user.as_raw())
+        fstat(self.handle()).is_ok_and(|found| is_own(&found))
     }
 
     /// Whether the target itself, which is missing, can be [made](Self::make).
@@ -60,12 +75,36 @@ impl Directory {
             false => above,
         });
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        leads_nowhere(path)?;
         for above in above {
             match accessat(CWD, above, wanted, AtFlags::EACCESS) {
-                Err(Errno::NOENT) => {}
+                Err(Errno::NOENT) => leads_nowhere(above)?,
                 found => return found.map_err(failed),
             }
         }
         Ok(())
     }
+}
+
+/// Of a path at which nothing is: whether a symlink is there that leads nowhere, so that no directory can be made.
+pub(super) fn leads_nowhere(path: &Path) -> Result<(), FileError> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_symlink() && !path.exists() => {
+            Err(TargetError::InTheWay("a symlink that leads nowhere").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether something is mounted on an entry. `false` if the system does not tell.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_mounted(directory: &OwnedFd, name: &OsStr) -> bool {
+    use rustix::fs::{StatxAttributes, StatxFlags, statx};
+    let found = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_mounted(_: &OwnedFd, _: &OsStr) -> bool {
+    false
 }

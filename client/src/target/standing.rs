@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use haul_protocol::{LinkTarget, Mtime};
 use rustix::fs::{AtFlags, FileType, Stat, readlinkat, statat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::error::FileError;
 use crate::error::target::TargetError;
@@ -75,6 +76,8 @@ pub(crate) struct Standing {
     pub mtime: Option<Mtime>,
     /// It has other names (hard links), maybe outside of the target.
     pub has_other_names: bool,
+    /// This user may change its mode and mtime.
+    pub is_own: bool,
 }
 
 /// A number that has another length on other systems.
@@ -98,6 +101,12 @@ pub(super) fn kind(found: &Stat) -> Kind {
 /// Whether two are of the same entry.
 pub(super) fn is_same(one: &Stat, other: &Stat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+/// Whether this user may change mode and mtime of an entry.
+pub(super) fn is_own(found: &Stat) -> bool {
+    let user = geteuid();
+    user.is_root() || found.st_uid == user.as_raw()
 }
 
 /// The time of the last change, if the protocol can carry it.
@@ -125,5 +134,6 @@ pub(super) fn look(directory: impl AsFd, name: &OsStr) -> io::Result<Option<Stan
         mode: wide(found.st_mode) & 0o7777,
         mtime: mtime_of(&found),
         has_other_names: kind == Kind::File && found.st_nlink > 1,
+        is_own: is_own(&found),
     }))
 }
