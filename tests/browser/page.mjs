@@ -11,7 +11,7 @@ const [host, port, root, work, screenshots, ...wanted] = process.argv.slice(2);
 const require = createRequire(path.join(process.env.BROWSER_MODULES ?? process.cwd(), 'x.js'));
 const { chromium } = require('playwright-core');
 const base = `http://${host}:${port}`;
-const DEADLINE = 30_000;
+const DEADLINE = 120_000;
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

@@ -264,7 +264,8 @@ fn killed_server_has_told_all_that_it_has_acknowledged() {
 fn log_below_the_root_is_refused() {
     let place = TempDir::new().unwrap();
     let mut command = hauld_command();
-    command.current_dir(place.path()).args(["--root", "r", "--audit", "r/audit"]);
+    command.current_dir(place.path());
+    command.args(["--listen", "127.0.0.1:0", "--root", "r", "--audit", "r/audit"]);
     fs::create_dir(place.path().join("r")).unwrap();
     let output = output_of(&mut command);
     assert_eq!(output.status.code(), Some(2));
