@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::file::FileError;
 use super::system::words;
 
 /// This machine could not take an entry from the server. What stood in its place is as it was.
@@ -27,8 +26,8 @@ pub enum TargetError {
         directory.display()
     )]
     FullOfParts {
-        /// The system's error.
-        error: Box<FileError>,
+        /// The system's error, in words.
+        error: String,
         /// The directory that they are in.
         directory: PathBuf,
     },

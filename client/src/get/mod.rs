@@ -10,6 +10,7 @@
 
 mod answers;
 pub mod builder;
+mod claims;
 mod coming;
 mod compare;
 mod comparing;

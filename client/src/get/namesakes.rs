@@ -5,14 +5,10 @@
 //! Each name costs a few bytes of memory, however long it is.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
-use haul_protocol::{Entry, EntryKind, Name};
+use haul_protocol::Name;
 
-use super::node::Node;
-use super::run::Run;
 use super::source::{Source, Top};
 use crate::error::FileError;
 use crate::error::target::TargetError;
@@ -27,12 +23,12 @@ pub(super) struct Namesakes {
 
 /// The entry that a name here is for.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+pub(super) struct Known {
     /// The number of its source.
-    source: usize,
+    pub(super) source: usize,
     /// A hash of its name at the server.
-    entry: u64,
-    is_directory: bool,
+    pub(super) entry: u64,
+    pub(super) is_directory: bool,
 }
 
 /// The answer to an entry that wants a name here.
@@ -63,7 +59,8 @@ impl Namesakes {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn claim(&self, place: u64, wanted: Known) -> Claim {
+    /// Whether an entry may come to the place of this hash.
+    pub(super) fn claim(&self, place: u64, wanted: Known) -> Claim {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let known = *names.entry(place).or_insert(wanted);
         // A list that is asked for once more has the same entries.
@@ -76,28 +73,6 @@ impl Namesakes {
             (false, false) if known.entry == wanted.entry => Claim::First,
             _ => Claim::Refused,
         }
-    }
-}
-
-impl Run<'_> {
-    /// Whether an entry of the server may come to a name here.
-    pub(super) fn claim(&self, node: &Node, component: &OsStr, entry: &Entry) -> Claim {
-        let Some(namesakes) = &self.namesakes else { return Claim::First };
-        let mut place = node.components();
-        place.push(component.to_owned());
-        let is_directory = entry.kind == EntryKind::Directory;
-        let entry = self.hasher.hash_one(&entry.name);
-        namesakes.claim(
-            self.hasher.hash_one(&place),
-            Known { source: node.source(), entry, is_directory },
-        )
-    }
-
-    /// Whether the contents of a source may give the target itself mode and mtime.
-    pub(super) fn claim_target(&self, source: usize) -> Claim {
-        let place = self.hasher.hash_one(Vec::<OsString>::new());
-        let wanted = Known { source, entry: 0, is_directory: true };
-        self.namesakes.as_ref().map_or(Claim::First, |namesakes| namesakes.claim(place, wanted))
     }
 }
 

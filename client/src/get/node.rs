@@ -319,7 +319,7 @@ impl Node {
         match self.directory() {
             Some(directory) if directory.is_removed() => TargetError::Removed.into(),
             Some(directory) if error.is_full_target() && directory.keeps_parts() => {
-                TargetError::FullOfParts { error: Box::new(error), directory: self.path.clone() }
+                TargetError::FullOfParts { error: error.to_string(), directory: self.path.clone() }
                     .into()
             }
             _ => error,

@@ -13,10 +13,9 @@ use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::attributes::{set_mode, set_mtime};
-use super::foreseen::leads_nowhere;
 use super::identity::Identity;
 use super::names::single;
-use super::standing::{Kind, Over, Standing, kind, look, mtime_of, stat, wide};
+use super::standing::{Kind, Over, Standing, kind, leads_nowhere, look, mtime_of, stat, wide};
 use super::systems::{System, Systems};
 use super::way::Way;
 use crate::error::FileError;

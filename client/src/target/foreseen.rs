@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::directory::Directory;
 use super::names::single;
-use super::standing::{is_own, wide};
+use super::standing::{is_own, leads_nowhere, wide};
 use crate::error::FileError;
 use crate::error::target::TargetError;
 
@@ -83,16 +83,6 @@ impl Directory {
             }
         }
         Ok(())
-    }
-}
-
-/// Of a path at which nothing is: whether a symlink is there that leads nowhere, so that no directory can be made.
-pub(super) fn leads_nowhere(path: &Path) -> Result<(), FileError> {
-    match path.symlink_metadata() {
-        Ok(found) if found.is_symlink() && !path.exists() => {
-            Err(TargetError::InTheWay("a symlink that leads nowhere").into())
-        }
-        _ => Ok(()),
     }
 }
 

@@ -46,6 +46,8 @@ mod records;
 mod staged;
 #[cfg(unix)]
 mod standing;
+#[cfg(unix)]
+mod stands;
 mod subject;
 #[cfg(unix)]
 mod symlink;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use haul_protocol::{LinkTarget, Mtime};
 use rustix::fs::{AtFlags, FileType, Stat, readlinkat, statat};
@@ -136,4 +137,14 @@ pub(super) fn look(directory: impl AsFd, name: &OsStr) -> io::Result<Option<Stan
         has_other_names: kind == Kind::File && found.st_nlink > 1,
         is_own: is_own(&found),
     }))
+}
+
+/// Of a path at which nothing is: whether a symlink is there that leads nowhere, so that no directory can be made.
+pub(super) fn leads_nowhere(path: &Path) -> Result<(), FileError> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_symlink() && !path.exists() => {
+            Err(TargetError::InTheWay("a symlink that leads nowhere").into())
+        }
+        _ => Ok(()),
+    }
 }
