@@ -414,7 +414,7 @@ fn size(text: &str) -> Result<u64, String> {
     match parse_size::parse_size(text) {
         Ok(size) if size <= MAX => Ok(size),
         Ok(_) => Err(String::from("more than 1TiB")),
-        Err(error) => Err(error.to_string()),
+        Err(_) => Err(String::from("not a number of bytes, such as 5000, 10MiB or 2GB")),
     }
 }
 

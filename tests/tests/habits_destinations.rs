@@ -128,11 +128,11 @@ fn address_to_listen_on_needs_a_host_and_a_port_in_the_right_form() {
     for (given, told) in [
         (
             "8080",
-            "a port needs an address:\n  127.0.0.1:8080 for this machine\n  0.0.0.0:8080 with --insecure for all that reach it\n",
+            "a port needs an address:\n  127.0.0.1:8080 for this machine\n  0.0.0.0:8080 for all that reach it\n",
         ),
         (
             ":8080",
-            "a port needs an address:\n  127.0.0.1:8080 for this machine\n  0.0.0.0:8080 with --insecure for all that reach it\n",
+            "a port needs an address:\n  127.0.0.1:8080 for this machine\n  0.0.0.0:8080 for all that reach it\n",
         ),
         ("localhost", "an address needs a port:\n  localhost:8080, or port 0 for a free one\n"),
         ("::1", "it needs brackets and a port:\n  [::1]:8080\n"),

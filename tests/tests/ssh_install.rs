@@ -324,3 +324,37 @@ fn interrupted_copy_leaves_nothing() {
     eventually("the copy is removed", || bare.cached().is_empty());
     assert!(!bare.is_put());
 }
+
+/// Who may write above the cache could put another program in the place of a copy that was checked.
+#[test]
+fn cache_that_others_may_replace_is_not_used() {
+    let bare = Bare::start();
+    bare.put(&option(), 0);
+    let (cache, haul) = (bare.cache.path().to_owned(), bare.cache.path().join("haul"));
+    let refused = |what: &str| {
+        let told = bare.put(&option(), 3);
+        assert!(told.contains("or to a directory above it"), "{what}: {told}");
+        assert!(told.contains("none could be copied"), "{what}: {told}");
+    };
+    set_mode(&cache, 0o777);
+    refused("others write");
+    set_mode(&cache, 0o755);
+    std::os::unix::fs::chown(&cache, Some(65534), None).unwrap();
+    refused("another owner");
+    std::os::unix::fs::chown(&cache, Some(0), None).unwrap();
+    let aside = bare.sshd.here().join("aside");
+    fs::create_dir(&aside).unwrap();
+    set_mode(&aside, 0o755);
+    fs::rename(&haul, cache.join("before")).unwrap();
+    symlink(&aside, &haul).unwrap();
+    refused("a symlink");
+    assert_eq!(mode(&aside), 0o755);
+    assert_eq!(fs::read_dir(&aside).unwrap().count(), 0);
+    fs::remove_file(&haul).unwrap();
+    fs::rename(cache.join("before"), &haul).unwrap();
+    // A copy that is right and can't be executed is made so.
+    let name = bare.cached().pop().unwrap().0;
+    set_mode(haul.join(&name), 0o600);
+    bare.put(&option(), 0);
+    assert_eq!(mode(haul.join(&name)), 0o700);
+}

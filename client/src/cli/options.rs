@@ -219,7 +219,7 @@ fn rate(text: &str) -> Result<u64, String> {
     match parse_size::parse_size(text) {
         Ok(0..1000) => Err(String::from("less than 1 KB a second, for which no server waits")),
         Ok(rate) => Ok(rate),
-        Err(error) => Err(error.to_string()),
+        Err(_) => Err(String::from("not a number of bytes a second, such as 500KB or 10MiB")),
     }
 }
 

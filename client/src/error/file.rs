@@ -172,10 +172,14 @@ impl FileError {
         matches!(self, Self::Refused(refusal) if refusal.code == Code::Conflict)
     }
 
-    /// Whether the server's disk, or the account's part of it, has no room.
+    /// Whether the server's disk, the account's part of it, or a disk of this machine has no room.
     #[must_use]
     pub(crate) fn is_full_disk(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if matches!(refusal.code, Code::NoSpace | Code::Quota))
+        match self {
+            Self::Refused(refusal) => matches!(refusal.code, Code::NoSpace | Code::Quota),
+            Self::Target(TargetError::FullOfParts { .. }) => true,
+            _ => self.is_full_target(),
+        }
     }
 
     /// Whether the way to it leads out of the server's root, or over a symlink.

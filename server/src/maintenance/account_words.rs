@@ -69,7 +69,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
             Err(String::from("0 would let nothing through; without this option there is no limit"))
         }
         Ok(size) => Ok(size),
-        Err(error) => Err(error.to_string()),
+        Err(_) => Err(String::from("not a number of bytes, such as 5000, 10MiB or 2GB")),
     }
 }
 

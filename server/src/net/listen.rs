@@ -39,7 +39,7 @@ pub enum ListenError {
     Address(String),
     /// A port without a host.
     #[error(
-        "a port needs an address:\n  127.0.0.1:{0} for this machine\n  0.0.0.0:{0} with --insecure for all that reach it"
+        "a port needs an address:\n  127.0.0.1:{0} for this machine\n  0.0.0.0:{0} for all that reach it"
     )]
     PortAlone(u16),
     /// A host without a port.

@@ -276,7 +276,10 @@ impl Uploads {
             // It may have been taken up and interrupted again since it was listed.
             if store.is_expired(&key, keep) {
                 match store.forget(&key) {
-                    Ok(_) => tracing::info!(partial = key, "removed an expired partial"),
+                    Ok(_) => tracing::info!(
+                        partial = key,
+                        "removed a partial that nobody has gone on with, or that holds next to nothing"
+                    ),
                     Err(errno) => {
                         tracing::warn!(partial = key, %errno, "could not remove a partial");
                     }

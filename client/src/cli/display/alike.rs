@@ -65,6 +65,7 @@ mod tests {
     use haul_protocol::{Code, Refusal};
 
     use super::*;
+    use crate::error::target::TargetError;
 
     #[test]
     fn twenty_of_each_cause_are_told_and_then_their_number() {
@@ -89,6 +90,17 @@ mod tests {
                 if told == 1 { vec![("no room at the server (no_space)", 2)] } else { vec![] };
             assert_eq!(alike.rest().collect::<Vec<_>>(), rest);
         }
+    }
+
+    #[test]
+    fn full_disk_of_this_machine_is_told_once() {
+        let mut alike = Alike::default();
+        let told = (0..3).filter(|_| {
+            let source = std::io::Error::from(std::io::ErrorKind::StorageFull).into();
+            alike.is_told(&TargetError::System { op: "write the file", source }.into())
+        });
+        assert_eq!(told.count(), 1);
+        assert_eq!(alike.rest().map(|(_, count)| count).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
