@@ -29,10 +29,10 @@ const SCRIPT: &[&str] = &[
     "read -r name size digest may || exit 3",
     "not() { echo \"haul: $1\" >&2; die failed \"$d\"; }",
     "d=${HOME:-}/.cache",
-    "case ${XDG_CACHE_HOME:-} in /*) d=$XDG_CACHE_HOME ;; esac",
+    "case ${XDG_CACHE_HOME:-} in /*) d=$XDG_CACHE_HOME ;; *) \
+     case ${HOME:-} in /*) ;; *) not 'HOME is no absolute path there' ;; esac ;; esac",
     "d=$d/haul f=$d/$name t=$d/.new-$n",
-    "case ${XDG_CACHE_HOME:-}${HOME:-} in /*) ;; *) not 'HOME is no absolute path there' ;; esac",
-    // Who may rename a directory on the way could put another one in its place after the check.
+    // A user who may rename a directory on the way could put another one in its place after the check.
     "kept() { p=$(cd -P \"$d\" && pwd -P) && i=$(id -u) || return 1; while :; do set -- $(ls -ldn \"$p/.\"); \
      case $1 in ?????w???[!tT]* | ????????w[!tT]*) return 1 ;; esac; \
      case $3 in 0 | $i) ;; *) return 1 ;; esac; \
