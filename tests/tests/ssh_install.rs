@@ -325,7 +325,7 @@ fn interrupted_copy_leaves_nothing() {
     assert!(!bare.is_put());
 }
 
-/// Who may write above the cache could put another program in the place of a copy that was checked.
+/// A user who may write above the cache could put another program in the place of a copy that was checked.
 #[test]
 fn cache_that_others_may_replace_is_not_used() {
     let bare = Bare::start();

@@ -61,7 +61,7 @@ impl Connection<'_> {
             let mut names = node.names();
             found.iter().for_each(|entry| names.add(entry.name.split().1, &self.run.hasher));
             drop(names);
-            // What has the name of an entry that the server can't name may not be removed here.
+            // The server can't name all its entries, and the client may not remove those of the same names here.
             if !more && left_out == 0 {
                 self.run.listed_whole(&node, name.as_ref());
             }

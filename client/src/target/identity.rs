@@ -1,4 +1,4 @@
-//! What tells a directory of the target from any other.
+//! The identity of a directory of the target, which no other directory has.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

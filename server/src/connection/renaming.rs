@@ -30,7 +30,7 @@ impl Renaming {
         self.walk.held_bytes() + self.name.as_bytes().len() + self.to.as_bytes().len()
     }
 
-    /// What comes after the look.
+    /// The change that the committer or the worker carries out after the look.
     pub(super) fn change(self) -> Change {
         let Self { name, to, replace, .. } = self;
         Change::Rename { name, to, replace, replaces: Replaces::Anything }

@@ -219,7 +219,7 @@ proptest! {
         }
     }
 
-    /// Whatever a client sends, the proxy's last word counts.
+    /// The proxy's last word counts, whatever a client sends.
     #[test]
     fn address_that_the_proxy_has_seen_is_the_client(before in ".{0,40}", seen in any::<[u8; 4]>()) {
         let seen = IpAddr::from(seen);

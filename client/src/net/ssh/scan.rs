@@ -57,7 +57,7 @@ pub(super) enum Said {
     Script(String),
 }
 
-/// Who says a line.
+/// The speaker of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Speaker {
     Hauld,
