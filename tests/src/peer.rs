@@ -47,6 +47,18 @@ pub fn put(id: u64, name: &str, bytes: &[u8]) -> Value {
     })
 }
 
+/// Ends the sending side. If the other side has reset the connection by then, there is none to end, and the next read tells of the
+/// reset: it depends on who comes first which of the two a client would see.
+///
+/// # Errors
+/// If the system does not let it end for another reason.
+pub fn end_sending(stream: &TcpStream) -> io::Result<()> {
+    match stream.shutdown(Shutdown::Write) {
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
+        ended => ended,
+    }
+}
+
 /// Asserts that an answer is a refusal of this request, with this code, and complete.
 ///
 /// # Panics
@@ -171,9 +183,32 @@ impl Peer {
     /// # Errors
     /// If the connection breaks instead of ending.
     pub fn end(mut self) -> io::Result<Vec<u8>> {
-        self.stream.shutdown(Shutdown::Write)?;
+        end_sending(&self.stream)?;
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest)?;
         Ok(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::net::sockopt::set_socket_linger;
+
+    use super::*;
+
+    #[test]
+    fn reset_that_comes_before_the_end_is_told_as_a_reset() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = Peer::connect(&listener.local_addr().unwrap().to_string()).unwrap();
+        let (other, _) = listener.accept().unwrap();
+        set_socket_linger(&other, Some(Duration::ZERO)).unwrap();
+        drop(other);
+        // Waiting for it takes nothing of what the next read tells.
+        let mut polled = [PollFd::new(&peer.stream, PollFlags::HUP)];
+        poll(&mut polled, None).unwrap();
+        assert_eq!(peer.end().unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
 }

@@ -4,7 +4,7 @@
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -17,7 +17,7 @@ use rustls::{
 };
 use serde_json::{Value, json};
 
-use crate::peer::{Peer, frame, put};
+use crate::peer::{Peer, end_sending, frame, put};
 
 /// Settings of a client.
 pub type Config = ClientConfig;
@@ -200,7 +200,7 @@ impl TlsPeer {
     pub fn end(mut self) -> io::Result<Vec<u8>> {
         self.stream.conn.send_close_notify();
         self.stream.flush()?;
-        self.stream.sock.shutdown(Shutdown::Write)?;
+        end_sending(&self.stream.sock)?;
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest)?;
         Ok(rest)
