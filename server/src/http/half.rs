@@ -3,20 +3,17 @@
 
 use haul_protocol::{Owed, Refusal, RequestId, Time};
 
+use super::exchange::{Exchange, Next, Now};
 use super::head::Head;
 use super::machine::{self, Machine};
-use super::method::Method;
 use super::outbox::Outbox;
 use super::page::shell::{self, Nonce};
-use super::response::{Length, Response, Shape};
+use super::response::{Length, Response};
 use super::status::{Status, Wrong};
 use super::validators;
 
 /// Bytes of answers that wait for the peer at which nothing more is taken.
 const FULL: usize = 64 * 1024;
-
-/// The rest of a body that is read and thrown away, so that the connection can go on after the request was answered.
-const SWALLOWED: u64 = 64 * 1024;
 
 /// Bytes that are read and thrown away after an answer that ends the connection: an end before the peer has sent all that it was
 /// about to send would take the answer from it.
@@ -41,51 +38,6 @@ enum Phase {
     InputEnded,
     /// Over: flush, shut the sending side, read and drop all further bytes, close.
     Draining { left: usize, shut: bool, since: Time },
-}
-
-/// A request, from its head until it is complete and answered. There is one at most: the next one is not read before.
-#[derive(Debug)]
-struct Exchange {
-    id: RequestId,
-    is_head: bool,
-    /// A person asks with a browser, and is told of errors by a page.
-    wants_page: bool,
-    is_old: bool,
-    keeps: bool,
-    /// The client waits for a word before it sends the body.
-    expects: bool,
-    /// All of the request has come.
-    is_whole: bool,
-    /// The answer that tells that it was carried out.
-    success: Response,
-    /// A field that each answer to it has.
-    always: Option<(&'static str, &'static str)>,
-    answer: Answer,
-}
-
-/// The state of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Due,
-    /// Its head is written. `closes`: the connection is over behind it.
-    Body {
-        left: Left,
-        closes: bool,
-    },
-    Over {
-        closes: bool,
-    },
-}
-
-/// The rest of an answer's body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
-    Bytes(u64),
-    Chunks,
-    /// All until the connection ends.
-    Rest,
-    /// None of the bytes is sent: the answer is one to HEAD.
-    Unsent,
 }
 
 /// A server's half of one connection of HTTP.
@@ -165,18 +117,7 @@ impl Half {
             Some(machine::Event::Body(bytes)) => Some(Event::Body(bytes)),
             Some(machine::Event::Head(head)) => {
                 self.last_id = self.last_id.plus(1);
-                self.exchange = Some(Exchange {
-                    id: self.last_id,
-                    is_head: head.method == Method::Head,
-                    wants_page: head.wants_page(),
-                    is_old: head.is_old,
-                    keeps: head.keeps,
-                    expects: head.expects,
-                    is_whole: false,
-                    success: Response::new(Status::NO_CONTENT),
-                    always: None,
-                    answer: Answer::Due,
-                });
+                self.exchange = Some(Exchange::of(self.last_id, &head));
                 Some(Event::Head(self.last_id, head))
             }
             Some(machine::Event::End) => {
@@ -262,74 +203,31 @@ impl Half {
 
     /// Begins the answer to the present request, which is not answered yet.
     pub(crate) fn begin(&mut self, response: &Response, length: Length) {
-        let is_open = self.is_open();
-        let rest = self.machine.body_left();
-        let Some(exchange) = &mut self.exchange else { return };
-        if exchange.answer != Answer::Due {
-            return;
-        }
-        // The rest of a body is read if it is short, and the client has begun to send it.
-        let is_short = !exchange.expects && rest.is_some_and(|rest| rest <= SWALLOWED);
-        let goes_on = exchange.is_whole || is_short;
-        let is_endless = length == Length::Unknown && exchange.is_old && !exchange.is_head;
-        let closes = !exchange.keeps || !goes_on || is_endless || !is_open;
-        let date = self.second.and_then(validators::date);
-        let is_old = exchange.is_old;
-        let shape = Shape { length, is_old, closes, date };
-        match exchange.always {
-            Some((name, value)) => {
-                response.clone().with(name, value).write(shape, self.outbox.end());
-            }
-            None => response.write(shape, self.outbox.end()),
-        }
-        let left = match length {
-            _ if exchange.is_head => Left::Unsent,
-            Length::Absent => Left::Bytes(0),
-            Length::Known(len) => Left::Bytes(len),
-            Length::Unknown if is_old => Left::Rest,
-            Length::Unknown => Left::Chunks,
+        let now = Now {
+            is_open: self.is_open(),
+            body_left: self.machine.body_left(),
+            date: self.second.and_then(validators::date),
         };
-        exchange.answer = Answer::Body { left, closes };
-        if matches!(left, Left::Bytes(0) | Left::Unsent) {
-            self.finish();
+        if let Some(exchange) = &mut self.exchange {
+            exchange.begin(response, length, now, self.outbox.end());
+            self.settle();
         }
     }
 
     /// The next bytes of the answer's body; no more than its head has told.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        let Some(Exchange { answer: Answer::Body { left, .. }, .. }) = &mut self.exchange else {
-            return;
-        };
-        match left {
-            _ if bytes.is_empty() => {}
-            Left::Unsent => {}
-            Left::Rest => self.outbox.end().extend_from_slice(bytes),
-            Left::Chunks => {
-                let out = self.outbox.end();
-                out.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
-                out.extend_from_slice(bytes);
-                out.extend_from_slice(b"\r\n");
-            }
-            Left::Bytes(left) => {
-                let len = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                self.outbox.end().extend_from_slice(&bytes[..len]);
-                *left -= len as u64;
-                if *left == 0 {
-                    self.finish();
-                }
-            }
+        if let Some(exchange) = &mut self.exchange {
+            exchange.append(bytes, self.outbox.end());
+            self.settle();
         }
     }
 
     /// The answer is complete.
     pub(crate) fn finish(&mut self) {
-        let Some(exchange) = &mut self.exchange else { return };
-        let Answer::Body { left, closes } = exchange.answer else { return };
-        if left == Left::Chunks {
-            self.outbox.end().extend_from_slice(b"0\r\n\r\n");
+        if let Some(exchange) = &mut self.exchange {
+            exchange.finish(self.outbox.end());
+            self.settle();
         }
-        exchange.answer = Answer::Over { closes };
-        self.settle();
     }
 
     /// A whole answer at once.
@@ -379,16 +277,15 @@ impl Half {
         self.answer(&response, why.as_bytes());
     }
 
-    /// The request is complete and answered.
+    /// Goes on to what follows, if the present request is answered.
     fn settle(&mut self) {
-        let Some(Exchange { answer: Answer::Over { closes }, is_whole, .. }) = self.exchange else {
-            return;
-        };
-        if closes {
-            self.exchange = None;
-            self.drain();
-        } else if is_whole {
-            self.exchange = None;
+        match self.exchange.as_ref().map_or(Next::Waits, Exchange::next) {
+            Next::Waits => {}
+            Next::Request => self.exchange = None,
+            Next::End => {
+                self.exchange = None;
+                self.drain();
+            }
         }
     }
 
@@ -405,7 +302,7 @@ impl Half {
 
     fn end_with(&mut self, last: (Response, String)) {
         let is_due = match &self.exchange {
-            Some(exchange) => exchange.answer == Answer::Due,
+            Some(exchange) => exchange.is_due(),
             // Nothing was asked; what has come of a head waits for an answer, were it whole.
             None => !self.machine.is_between(),
         };
@@ -416,18 +313,7 @@ impl Half {
             self.exchange = None;
         } else if self.exchange.is_none() {
             self.last_id = self.last_id.plus(1);
-            self.exchange = Some(Exchange {
-                id: self.last_id,
-                is_head: false,
-                wants_page: false,
-                is_old: false,
-                keeps: false,
-                expects: false,
-                is_whole: false,
-                success: Response::new(Status::NO_CONTENT),
-                always: None,
-                answer: Answer::Due,
-            });
+            self.exchange = Some(Exchange::unread(self.last_id));
         }
         self.last_word = is_due.then_some(last);
         self.drain();

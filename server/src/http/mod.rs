@@ -13,6 +13,7 @@ pub(crate) mod cookie;
 pub(crate) mod credentials;
 pub(crate) mod dav;
 pub(crate) mod digests;
+mod exchange;
 pub(crate) mod forwarded;
 #[cfg(test)]
 mod forwarded_tests;
