@@ -35,6 +35,7 @@ pub mod setting;
 pub mod site;
 pub mod sshd;
 pub mod stdio;
+pub mod threads;
 pub mod tls;
 pub mod tree;
 pub mod upload;

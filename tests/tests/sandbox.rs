@@ -1,10 +1,10 @@
 //! The sandbox of hauld: every thread is in it, and all that hauld does works in it. What it keeps from the process itself is in
 //! the tests of `server/src/process/tests.rs`.
 
-use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 
 use haul_tests::prelude::*;
+use haul_tests::threads;
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr,
@@ -18,15 +18,8 @@ fn has_landlock() -> bool {
 
 /// `NoNewPrivs` of each thread of a process that has not ended meanwhile. A thread that enters a domain of Landlock has it, and hands it down with the domain.
 fn without_new_privileges(pid: u32) -> Vec<bool> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let status = |thread: fs::DirEntry| match fs::read_to_string(thread.path().join("status")) {
-        Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(3) => {
-            None
-        }
-        status => Some(status.unwrap()),
-    };
-    let states = threads.filter_map(|thread| status(thread.unwrap()));
-    states.map(|status| status.contains("NoNewPrivs:\t1")).collect()
+    let states = threads::each(pid, "status");
+    states.iter().map(|(_, status)| status.contains("NoNewPrivs:\t1")).collect()
 }
 
 /// Trap 30: the sandbox is on before the first thread starts.

@@ -1,6 +1,7 @@
 //! `hauld --user`: root starts it, and another user goes on.
 
 use haul_tests::prelude::*;
+use haul_tests::threads;
 
 const NOBODY: u32 = 65_534;
 const DAEMON: u32 = 1;
@@ -11,13 +12,11 @@ fn is_root() -> bool {
 
 /// The words of a line of `/proc/PID/task/TID/status` for each thread.
 fn of_threads(server: &Hauld, key: &str) -> Vec<String> {
-    let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-    let line = |thread: fs::DirEntry| {
-        let status = fs::read_to_string(thread.path().join("status")).unwrap();
+    let word = |status: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
         line.unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    threads.map(|thread| line(thread.unwrap())).collect()
+    threads::each(server.pid(), "status").iter().map(|(_, status)| word(status)).collect()
 }
 
 /// A directory that everybody may enter.

@@ -5,6 +5,7 @@
 use std::os::unix::net::UnixDatagram;
 
 use haul_tests::prelude::*;
+use haul_tests::threads;
 use nix::libc::{SYS_accept4, SYS_epoll_pwait, SYS_epoll_wait, c_long};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -12,11 +13,12 @@ use nix::unistd::Pid;
 
 /// The thread of a server that has this name.
 fn thread_of(server: &Hauld, name: &str) -> Pid {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-    let mut ids = tasks.map(|task| task.unwrap().path());
-    let found = ids.find(|task| fs::read_to_string(task.join("comm")).unwrap().trim() == name);
-    let id = found.unwrap_or_else(|| panic!("no thread {name}"));
-    Pid::from_raw(id.file_name().unwrap().to_str().unwrap().parse().unwrap())
+    let mut found = None;
+    eventually("the thread has its name", || {
+        found = threads::named(server, name);
+        found.is_some()
+    });
+    Pid::from_raw(found.unwrap())
 }
 
 /// A thread that stands still. Dropping this lets it go on.
