@@ -11,7 +11,9 @@ mod end;
 mod entries;
 mod listed;
 mod private;
+mod reading;
 mod refused;
+mod rules;
 mod sent;
 
 use std::ffi::OsStr;
@@ -41,6 +43,9 @@ use sent::Sent;
 
 /// Directories that are remembered for their attributes: some hundred KiB.
 const REMEMBERED: usize = 4096;
+
+/// Rights that the owner needs in a directory that is being filled.
+const WRITABLE: u32 = 0o700;
 
 /// Walks everything, to the end of the run. `began`: the sources as they were when the run began.
 ///
