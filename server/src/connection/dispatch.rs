@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Code, Name, NameError, Op, Reply, Request, RequestId};
+use haul_protocol::{Attributes, Code, LinkTarget, Name, NameError, Op, Reply, Request, RequestId};
 
 use super::bundle::Bundle;
 use super::compare::Check;
 use super::fetch::Wants;
-use super::file_body::{Incoming, within};
+use super::file_body::Incoming;
 use super::get::{Get, Wanted};
 use super::job::{Deep, Job};
 use super::sink::Sink;
-use super::turn::{Base, Turn};
+use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
 use crate::refusal::Refusal;
-use crate::store::{Believe, Change, DEEP, Replaces, Rollback, Swap};
-use crate::uploads::{Commit, Sender, random_token};
+use crate::store::{Believe, Change, DEEP, Replaces, Rollback, Swap, Version};
+use crate::uploads::random_token;
 
 impl Connection {
     /// A later frame of the haul dialect.
@@ -91,17 +91,7 @@ impl Connection {
         op: Op,
         turn: &mut Turn<'_>,
     ) -> Result<Sink, Refusal> {
-        // Requests that are not named here may be about entries of the staged tree.
-        let is_apart = match &op {
-            Op::Put { .. } | Op::Bundle { .. } | Op::Part { .. } => true,
-            Op::Mkdir { .. } | Op::Symlink { .. } | Op::Commit { .. } => true,
-            // Nothing is seen of it before its commit.
-            Op::Open(wanted) => {
-                !turn.fresh.concerns(&wanted.name) || turn.fresh.is_free(&wanted.name)
-            }
-            _ => false,
-        };
-        if !is_apart {
+        if !is_apart(&op, turn) {
             self.publish_fresh(turn);
         }
         let version = self.version().cloned();
@@ -110,23 +100,17 @@ impl Connection {
         {
             return Err(Refusal::new(Code::BadRequest, "this version has been published"));
         }
-        let Turn { services, base: Base { parents, .. }, fresh, .. } = turn;
-        let (store, uploads) = (&services.store, &services.uploads);
         match op {
             Op::Put { name, size, digest, attributes } => {
+                let whence = (turn.services, &turn.base.parents);
                 let what = (Some(id), name, size);
-                let file = Incoming::admit((services, parents), what, Some(digest), attributes)?;
-                return Ok(Sink::File(file));
+                return Ok(Sink::File(Incoming::admit(whence, what, Some(digest), attributes)?));
             }
             Op::Bundle { count, digest } => {
-                let bundle = Bundle::begin(id, count, digest, length)?;
-                return Ok(Sink::Bundle(Box::new(bundle)));
+                return Ok(Sink::Bundle(Box::new(Bundle::begin(id, count, digest, length)?)));
             }
             Op::Part { upload, offset, cv } => {
-                return Ok(match uploads.part(&self.scope(), &upload, offset, length, cv)? {
-                    Some(writer) => Sink::Part { id, writer: Box::new(writer) },
-                    None => Sink::Held { id },
-                });
+                return self.part(id, length, (&upload, offset, cv), turn);
             }
             Op::Check { reread } => {
                 let believe = if reread { Believe::Bytes } else { Believe::Kept };
@@ -135,13 +119,19 @@ impl Connection {
             Op::Adopt if version.is_some() => {
                 return Ok(Sink::Check(Box::new(Check::new(id, true, Believe::Bytes))));
             }
-            Op::Publish { attributes, files } if version.is_some() => match version {
-                Some(version) if !version.is_done() => {
-                    let change = Change::Version(Box::new(Swap::new(version, attributes, files)));
-                    self.submit(ReplyTo::Published(id), change, None, turn);
-                }
-                _ => self.answer(id, Reply::Done, &[]),
-            },
+            Op::Get { .. } | Op::Fetch if version.is_some() => {
+                let message = "files are not read over a connection that publishes a directory";
+                return Err(Refusal::new(Code::BadRequest, message));
+            }
+            Op::Fetch => return Ok(Sink::Fetch(Box::new(Wants::begin(id, length)?))),
+            Op::Get { name, offset, part_size, state, whole } => {
+                let wanted = Wanted { id, name, offset, part_size, state, whole };
+                self.job = Some(Job::Get(Box::new(Get::new(wanted, turn.services.now()))));
+            }
+            Op::List { name, after } => self.list(id, name, after.as_ref(), turn),
+            Op::Publish { attributes, files } if version.is_some() => {
+                self.publish(id, version.filter(|it| !it.is_done()), attributes, files, turn);
+            }
             Op::Rollback { name, again, token, repeated } if version.is_none() => {
                 let token = token.map_or_else(random_token, Ok)?;
                 let (replaces, facts) = (Replaces::Anything, Arc::default());
@@ -157,95 +147,30 @@ impl Connection {
             }
             Op::Mkdir { name, mode, replace } => {
                 self.publish_fresh(turn);
-                let change =
-                    Change::Directory { name, mode, replace, replaces: Replaces::Anything };
+                let replaces = Replaces::Anything;
+                let change = Change::Directory { name, mode, replace, replaces };
                 self.submit(ReplyTo::Ack(id), change, None, turn);
             }
             Op::Remove { name } => {
                 self.submit(ReplyTo::Ack(id), Change::Remove { name }, None, turn);
             }
-            Op::Rename { name, to, replace } => {
-                self.rename(id, (name, to, replace), turn)?;
-            }
+            Op::Rename { name, to, replace } => self.rename(id, (name, to, replace), turn)?,
             Op::Symlink { name, target, mtime } => {
-                // Where it will be, which is where it leads from.
-                let whole = match &version {
-                    Some(version) => version.name.join(name.as_bytes()).ok(),
-                    None => None,
-                };
-                let whole = whole.as_ref().unwrap_or(&name);
-                let seen = self.view.outward(whole);
-                self.symlinks(turn).check(seen.as_ref().unwrap_or(whole), &target)?;
+                self.may_lead(version.as_ref(), &name, &target, turn)?;
                 self.make_link(id, name, target, mtime, turn);
             }
             Op::Setattr { name, is_file, attributes } => {
-                let change =
-                    Change::Attributes { name, is_file, attributes, replaces: Replaces::Anything };
+                let replaces = Replaces::Anything;
+                let change = Change::Attributes { name, is_file, attributes, replaces };
                 self.submit(ReplyTo::Ack(id), change, None, turn);
             }
-            Op::Open(wanted) => {
-                within(wanted.size, services.tuning().limits.max_file)?;
-                let Dialect::Haul(haul) = &self.dialect else {
-                    return Ok(Sink::Nothing);
-                };
-                let opened = {
-                    let _leave = haul.fence.enter()?;
-                    // The same file of another place is another file.
-                    let identity = match &version {
-                        Some(version) => format!("{} {}", haul.identity, version.id()),
-                        None => {
-                            store.may_change(&wanted.name)?;
-                            haul.identity.clone()
-                        }
-                    };
-                    if !fresh.concerns(&wanted.name) {
-                        store.prepare(parents, &wanted.name)?;
-                    }
-                    let replaces = match &version {
-                        Some(_) => Replaces::Anything,
-                        None => self.replaces(),
-                    };
-                    let (client, goes_on_as) = (&haul.client, self.goes_on_as(&wanted.name));
-                    let (identity, goes_on_as) = (&*identity, goes_on_as.as_ref());
-                    let scope = self.scope();
-                    let sender = Sender { client, scope, identity, replaces, goes_on_as };
-                    uploads.open(store, parents, sender, *wanted)?
-                };
-                self.opened(id, opened);
-            }
-            Op::Commit { upload, digest } => {
-                match uploads.commit(&self.scope(), &upload, digest)? {
-                    Commit::Done => self.answer(id, Reply::Done, &[]),
-                    Commit::Change(change, publishing) => {
-                        if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
-                            self.publish_fresh(turn);
-                        }
-                        self.submit(ReplyTo::Answer(id), change, Some(*publishing), turn);
-                    }
-                }
-            }
-            Op::Abort { upload } => {
-                let Dialect::Haul(haul) = &self.dialect else {
-                    return Ok(Sink::Nothing);
-                };
-                let leave = haul.fence.enter()?;
-                uploads.abort(&self.scope(), &upload)?;
-                drop(leave);
-                self.answer(id, Reply::Done, &[]);
-            }
-            Op::List { name, after } => self.list(id, name, after.as_ref(), turn),
-            Op::Get { .. } | Op::Fetch if version.is_some() => {
-                let message = "files are not read over a connection that publishes a directory";
-                return Err(Refusal::new(Code::BadRequest, message));
-            }
-            Op::Get { name, offset, part_size, state, whole } => {
-                let wanted = Wanted { id, name, offset, part_size, state, whole };
-                self.job = Some(Job::Get(Box::new(Get::new(wanted, turn.services.now()))));
-            }
-            Op::Fetch => return Ok(Sink::Fetch(Box::new(Wants::begin(id, length)?))),
+            Op::Open(wanted) => self.open(id, *wanted, version.as_ref(), turn)?,
+            Op::Commit { upload, digest } => self.commit(id, &upload, digest, turn)?,
+            Op::Abort { upload } => self.abort(id, &upload, turn)?,
             Op::Ping => {
                 if let (Some(version), Dialect::Haul(haul)) = (&version, &self.dialect) {
-                    services.publications.yield_to_others(&**turn.notify, version, &haul.client);
+                    let publications = &turn.services.publications;
+                    publications.yield_to_others(&**turn.notify, version, &haul.client);
                 }
                 self.answer(id, Reply::Done, &[]);
             }
@@ -256,6 +181,34 @@ impl Connection {
             }
         }
         Ok(Sink::Nothing)
+    }
+
+    /// Publishes a version; `None`: it is published already.
+    fn publish(
+        &mut self,
+        id: RequestId,
+        version: Option<Arc<Version>>,
+        attributes: Attributes,
+        files: Option<u64>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(version) = version else { return self.answer(id, Reply::Done, &[]) };
+        let change = Change::Version(Box::new(Swap::new(version, attributes, files)));
+        self.submit(ReplyTo::Published(id), change, None, turn);
+    }
+
+    /// Whether a symbolic link may lead there from where it will be: a version is published under the name of its directory.
+    fn may_lead(
+        &self,
+        version: Option<&Arc<Version>>,
+        name: &Name,
+        target: &LinkTarget,
+        turn: &Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let whole = version.and_then(|version| version.name.join(name.as_bytes()).ok());
+        let whole = whole.as_ref().unwrap_or(name);
+        let seen = self.view.outward(whole);
+        Ok(self.symlinks(turn).check(seen.as_ref().unwrap_or(whole), target)?)
     }
 
     /// A file in the classic dialect begins.
@@ -293,5 +246,16 @@ impl Connection {
                 Sink::Nothing
             }
         };
+    }
+}
+
+/// Whether a request is about no entry of the staged tree. Requests that are not named here may be.
+fn is_apart(op: &Op, turn: &Turn<'_>) -> bool {
+    match op {
+        Op::Put { .. } | Op::Bundle { .. } | Op::Part { .. } => true,
+        Op::Mkdir { .. } | Op::Symlink { .. } | Op::Commit { .. } => true,
+        // Nothing is seen of it before its commit.
+        Op::Open(wanted) => !turn.fresh.concerns(&wanted.name) || turn.fresh.is_free(&wanted.name),
+        _ => false,
     }
 }

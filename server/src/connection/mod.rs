@@ -39,6 +39,7 @@ mod step;
 mod timeouts;
 mod turn;
 mod unread;
+mod upload;
 mod walk;
 mod way;
 mod work;

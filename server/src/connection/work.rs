@@ -16,7 +16,6 @@ use super::{Connection, Dialect};
 use crate::commit::notify::{ReplyTo, waker};
 use crate::refusal::Refusal;
 use crate::store::{Change, Closed, DEEP, Enough, Listed, Listing, Rollback};
-use crate::uploads::{Opened, Opening};
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
 const LIST_BYTES: usize = 1024 * 1024;
@@ -129,32 +128,6 @@ impl Connection {
         let made = store.make_parents(parents, name, &is_over);
         drop(fence);
         Ok(made?)
-    }
-
-    /// An upload is open, or will be when the parts that it may hold have been read.
-    pub(super) fn opened(&mut self, id: RequestId, opened: Opened) {
-        match opened {
-            Opened::Now { token, geometry, held } => {
-                let reply = Reply::Opened { upload: token, part_size: geometry.part_size() };
-                self.answer(id, reply, held.as_bytes());
-            }
-            Opened::Later(opening) => self.job = Some(Job::Open(id, opening)),
-        }
-    }
-
-    /// Reads a little of the parts that an upload may hold.
-    fn go_on_opening(&mut self, id: RequestId, opening: Box<Opening>, turn: &mut Turn<'_>) {
-        let Dialect::Haul(haul) = &self.dialect else { return };
-        let opened = haul.fence.enter().and_then(|_leave| {
-            let (parents, room) = (&turn.base.parents, turn.buffer.room(0));
-            let (read, opened) = turn.services.uploads.go_on(opening, parents, room)?;
-            turn.share.took(read);
-            Ok(opened)
-        });
-        match opened {
-            Ok(opened) => self.opened(id, opened),
-            Err(refusal) => self.refuse(id, refusal),
-        }
     }
 
     /// Brings the version before of a directory back. The committer waits for changes of others there; a worker does not.
