@@ -90,7 +90,7 @@ fn answer_to_peer_that_never_reads() {
 
 #[test]
 fn classic_client_at_its_prompt_is_not_timed_out() {
-    let server = server_with(&["--idle-timeout", "100ms", "--header-timeout", "100ms"]);
+    let server = server_with(&["--idle-timeout", "1s", "--header-timeout", "1s"]);
     let mut silent = Peer::connect(server.address()).unwrap();
     let mut between = Peer::connect(server.address()).unwrap();
     between.stream.write_all(&classic("first", b"1")).unwrap();

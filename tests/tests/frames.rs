@@ -314,7 +314,7 @@ fn body_that_does_not_match_is_refused_alone() {
 
 #[test]
 fn client_that_never_reads_is_ended_and_costs_nothing() {
-    let server = server_with(&["--body-timeout", "300ms"]);
+    let server = server_with(&["--body-timeout", "1s"]);
     let mut peer = server.peer();
     let before = server.status("VmRSS").unwrap();
     // Long answers fill the socket, then the outbox; then the server reads no more. With changes in

@@ -82,14 +82,8 @@ fn version_is_looked_at_before_everything_else() {
 
 #[test]
 fn silence_in_a_header_a_body_or_between_requests_is_ended_and_told() {
-    let server = server_with(&[
-        "--header-timeout",
-        "200ms",
-        "--body-timeout",
-        "200ms",
-        "--idle-timeout",
-        "200ms",
-    ]);
+    let server =
+        server_with(&["--header-timeout", "1s", "--body-timeout", "1s", "--idle-timeout", "1s"]);
     for bytes in [&b""[..], b"\x10", b"\x10\0\0\0{", &frame(&put(1, "x", b"12"), b"1")] {
         let mut peer = server.peer();
         peer.stream.write_all(bytes).unwrap();

@@ -164,7 +164,7 @@ fn smuggled_requests_get_one_answer_and_a_close() {
 
 #[test]
 fn head_that_does_not_come_whole_in_time_is_told_so() {
-    let server = server_with(&["--header-timeout", "300ms"]);
+    let server = server_with(&["--header-timeout", "1s"]);
     for begun in ["G", "GET / HTTP/1.1\r\nHost: loc", "\r"] {
         let mut peer = HttpPeer::connect(server.address());
         peer.send(begun);
@@ -188,7 +188,7 @@ fn head_that_does_not_come_whole_in_time_is_told_so() {
 
 #[test]
 fn body_that_stops_coming_ends_the_connection() {
-    let server = server_with(&["--body-timeout", "300ms", "--header-timeout", "1h"]);
+    let server = server_with(&["--body-timeout", "1s", "--header-timeout", "1h"]);
     let mut peer = HttpPeer::connect(server.address());
     peer.ask("PUT /a", "Content-Length: 9\r\n", b"some");
     let reply = peer.receive();
@@ -198,7 +198,7 @@ fn body_that_stops_coming_ends_the_connection() {
 
 #[test]
 fn idle_connection_ends_without_a_word() {
-    let server = server_with(&["--idle-timeout", "300ms"]);
+    let server = server_with(&["--idle-timeout", "1s"]);
     let mut peer = HttpPeer::connect(server.address());
     assert_eq!(peer.get("GET /none").status, 404);
     assert_eq!(peer.rest(), b"");

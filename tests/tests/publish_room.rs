@@ -124,7 +124,7 @@ fn directory_that_an_empty_version_keeps_from_others_is_theirs_in_the_end() {
 /// Nothing is lost: the tree waits for the next run.
 #[test]
 fn version_for_which_nothing_is_done_for_long_leaves_its_directory_and_keeps_its_tree() {
-    let server = server_with(&["--body-timeout", "200ms"]);
+    let server = server_with(&["--body-timeout", "1s"]);
     let mut peer = begin(&server, "idle", "site", None).0;
     assert_eq!(peer.ask(&put(1, "f", b"f"), b"f").unwrap()["ack"], 1);
     let mut idle = Pinging(peer, 1);
@@ -180,7 +180,7 @@ fn empty_draft_whose_connection_is_lost_is_there_again_for_its_client_until_anot
 /// Neither the owner's requests nor its connection are hurt by those who ask for the directory.
 #[test]
 fn version_that_is_filled_for_long_does_not_make_room_however_many_ask_for_it() {
-    let server = server_with(&["--body-timeout", "200ms"]);
+    let server = server_with(&["--body-timeout", "1s"]);
     let (mut owner, answer) = begin(&server, "owner", "site", None);
     assert_eq!(answer["hello"], 1, "{answer}");
     let over = AtomicBool::new(false);

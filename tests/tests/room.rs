@@ -8,6 +8,11 @@ use haul_tests::prelude::*;
 /// Kilobytes that the server may have in memory: what all connections may hold, and the allocator's share.
 const MOST: u64 = 300 * 1024;
 
+/// A server that waits for peers however long a busy machine makes them: who leaves makes room, and is not late.
+fn patient() -> Hauld {
+    server_with(&["--durability", "none", "--header-timeout", "1h", "--body-timeout", "1h"])
+}
+
 /// Connects peers that each send `bytes` after their hello, and then an honest one, until one of the first has been told to
 /// leave. The honest ones send a header in two pieces each time, and are always served.
 fn fill(server: &Hauld, bytes: &[u8], most: usize) -> (Vec<Peer>, Value) {
@@ -44,7 +49,7 @@ fn fill(server: &Hauld, bytes: &[u8], most: usize) -> (Vec<Peer>, Value) {
 /// Trap `newest_pays_for_scarcity`.
 #[test]
 fn newest_pays_for_scarcity_never_but_who_holds_an_unfinished_header_for_longest() {
-    let server = server_with(&["--durability", "none"]);
+    let server = patient();
     let mut bytes = 65_536_i32.to_le_bytes().to_vec();
     bytes.resize(4 + 65_530, b'{');
     let (peers, word) = fill(&server, &bytes, 4000);
@@ -55,7 +60,7 @@ fn newest_pays_for_scarcity_never_but_who_holds_an_unfinished_header_for_longest
 
 #[test]
 fn half_bundles_of_many_make_room_for_an_honest_client() {
-    let server = server_with(&["--durability", "none"]);
+    let server = patient();
     let header = json!({
         "cmd": "bundle", "id": 1, "length": 260_000, "count": 1, "blake3": "0".repeat(64),
     });
@@ -68,7 +73,7 @@ fn half_bundles_of_many_make_room_for_an_honest_client() {
 /// What it has asked for is held for as long as the server reads files for it, and that is not the client's doing.
 #[test]
 fn client_for_which_the_server_reads_files_makes_no_room_for_peers_that_hold_unfinished_headers() {
-    let server = server_with(&["--durability", "none", "--header-timeout", "10m"]);
+    let server = patient();
     // Sparse, and so large that it is not read to its end here.
     let size = 1_u64 << 40;
     fs::File::create(server.root().join("f")).unwrap().set_len(size).unwrap();

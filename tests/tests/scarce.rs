@@ -82,7 +82,7 @@ fn busy_connections_of_the_account_that_has_most_make_way_one_by_one_until_share
 /// A client that has logged in waits for its turn, and is told when there is none.
 #[test]
 fn client_for_which_there_is_no_seat_is_told_so() {
-    let words = ["--durability", "none", "--max-connections", "1", "--header-timeout", "300ms"];
+    let words = ["--durability", "none", "--max-connections", "1", "--header-timeout", "1s"];
     let accounts = Accounts::start_with(&words, &["alice"]);
     let mut first = accounts.peer("alice");
     let body = vec![b'x'; 1000];
@@ -153,7 +153,7 @@ fn connection_that_was_refused_counts_no_more_for_its_account() {
 /// Wherever it is throttled, a refused connection ends in its time.
 #[test]
 fn refused_connection_of_an_account_with_a_rate_ends() {
-    let words = ["--durability", "none", "--header-timeout", "300ms"];
+    let words = ["--durability", "none", "--header-timeout", "1s"];
     let accounts = Accounts::start_with(&words, &["alice --rate 1000"]);
     let mut peer = accounts.peer("alice");
     peer.stream.write_all(&[&b"\0\0\0\0"[..], &vec![0; 50_000]].concat()).unwrap();

@@ -191,7 +191,7 @@ fn thread_per_connection() {
 
 #[test]
 fn connections_over_the_bound_wait_and_silent_ones_make_room() {
-    let server = server_with(&["--max-connections", "2", "--header-timeout", "100ms"]);
+    let server = server_with(&["--max-connections", "2", "--header-timeout", "1s"]);
     let first = server.peer();
     let _silent = Peer::connect(server.address()).unwrap();
     // Served when the one that has never said anything is ended.
