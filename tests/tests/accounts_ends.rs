@@ -2,14 +2,14 @@
 
 use haul_tests::prelude::*;
 
-/// Time within which a connection ends whose account is gone.
-const SOON: Duration = Duration::from_secs(2);
+/// Time within which a connection ends whose account is gone: two seconds, but a busy machine may be late. The end by a timeout
+/// would tell another reason.
+const SOON: Duration = Duration::from_secs(20);
 
 /// Waits for the end of a connection, which tells why.
 fn ends(peer: &mut Peer, since: Instant) -> Value {
     let (answer, _) = peer.receive().unwrap();
-    // A busy machine may be late, but never by far.
-    assert!(since.elapsed() < SOON + Duration::from_secs(3), "{:?}", since.elapsed());
+    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
     let mut rest = Vec::new();
     peer.stream.read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty());

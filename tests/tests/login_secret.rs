@@ -39,7 +39,8 @@ fn login_that_ends_in_the_middle_ends_the_run_and_the_next_one_goes_on() {
     let began = Instant::now();
     let token = pair.user(&["rotate", "alice"]);
     let output = ended(running);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // No timeout of either side is as short.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let told = told(&output);
     let address = pair.server.address();
     let begins = format!("haul: {address} no longer takes the token of alice: ");

@@ -197,7 +197,7 @@ fn version_that_is_filled_for_long_does_not_make_room_however_many_ask_for_it() 
                 }
             });
         }
-        // Far longer than ten times what a body may take.
+        // Five times as long as a body may take.
         let (since, mut id) = (Instant::now(), 0);
         while since.elapsed() < Duration::from_secs(5) {
             id += 1;
