@@ -105,3 +105,25 @@ fn copy_over_http_tells_of_an_entry_that_no_request_can_name() {
     assert!(reply.text().contains("not copied"), "{}", reply.text());
     assert_eq!(fs::read(setting.server.root().join("copy/a")).unwrap(), b"a");
 }
+
+/// A list over HTTP goes on without it, and says so: a client that copies what is listed, and removes the rest, can know.
+#[test]
+fn lists_over_http_tell_how_many_entries_they_leave_out() {
+    let setting = setting();
+    let address = setting.server.address().to_owned();
+    let above = format!("/s/{}", format!("{}/", "x".repeat(250)).repeat(LEVELS));
+    let list = haul_tests::http::ask(&address, &format!("GET {above}?json"), "", b"");
+    let list: Value = serde_json::from_str(&list.text()).unwrap();
+    assert_eq!(list, json!({"entries": [], "left_out": 1}));
+    let told = "1 entry is left out, because no request can name it.";
+    let page = haul_tests::http::ask(&address, &format!("GET {above}"), "", b"").text();
+    assert!(page.contains(told) && !page.contains("Nothing is here yet"), "{page}");
+    let found = haul_tests::http::ask(&address, &format!("PROPFIND {above}"), "Depth: 1\r\n", b"");
+    let end = format!("<D:responsedescription>{told}</D:responsedescription></D:multistatus>\n");
+    assert!(found.text().ends_with(&end), "{}", found.text());
+    // Of others nothing is said.
+    for request in ["GET /s/", "GET /s/?json", "PROPFIND /s/"] {
+        let whole = haul_tests::http::ask(&address, request, "Depth: 1\r\n", b"").text();
+        assert!(!whole.contains("left out") && !whole.contains("left_out"), "{whole}");
+    }
+}

@@ -22,6 +22,7 @@ pub(crate) mod half;
 mod half_tests;
 pub(crate) mod head;
 pub(crate) mod host;
+pub(crate) mod left_out;
 pub(crate) mod lines;
 pub(crate) mod machine;
 pub(crate) mod media;

@@ -11,6 +11,7 @@ use humansize::{BINARY, format_size};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::left_out;
 use super::target::encode;
 use shell::{Nonce, escape};
 
@@ -159,12 +160,14 @@ pub(crate) fn row(entry: &Entry, page: &mut String) {
     page.push('\n');
 }
 
-/// The end of a page, behind entries or none.
-pub(crate) fn end(facts: &Facts, is_empty: bool) -> String {
+/// The end of a page, behind entries or none. `left_out`: entries that no request can name.
+pub(crate) fn end(facts: &Facts, is_empty: bool, left_out: u64) -> String {
     let mut end = String::new();
     if !facts.is_drop {
         end.push_str("</table>\n");
-        if is_empty {
+        if let Some(told) = left_out::told(left_out) {
+            let _ = writeln!(end, "<p role=\"status\">{told}</p>");
+        } else if is_empty {
             let hint = if facts.may_put { "Files that you upload appear here." } else { "" };
             let _ =
                 writeln!(end, "<p id=\"empty\"><strong>Nothing is here yet.</strong> {hint}</p>");
@@ -178,8 +181,13 @@ pub(crate) fn end(facts: &Facts, is_empty: bool) -> String {
 /// The first bytes of a list as JSON.
 pub(crate) const JSON_BEGIN: &str = "{\"entries\":[";
 
-/// Its last ones.
-pub(crate) const JSON_END: &str = "\n]}\n";
+/// Its last ones. `left_out`: as of [`end`].
+pub(crate) fn json_end(left_out: u64) -> String {
+    match left_out {
+        0 => String::from("\n]}\n"),
+        count => format!("\n],\"left_out\":{count}}}\n"),
+    }
+}
 
 /// One entry as JSON, behind others or not.
 pub(crate) fn json(entry: &Entry, is_first: bool, out: &mut String) {
@@ -305,7 +313,7 @@ mod tests {
         json(&entry(b"d/\xff", EntryKind::Directory), false, &mut text);
         let odd = "d/\u{7f}\u{9b}\u{202e}\u{2028}x";
         json(&entry(odd.as_bytes(), EntryKind::Directory), false, &mut text);
-        text.push_str(JSON_END);
+        text.push_str(&json_end(0));
         assert!(text.contains(r"\u007f\u009b\u202e\u2028x"), "{text}");
         let read: Value = serde_json::from_str(&text).unwrap();
         let expected = json!({"entries": [

@@ -38,6 +38,8 @@ pub(in crate::connection) struct Directory {
     text: String,
     has_begun: bool,
     has_entry: bool,
+    /// Entries that no request can name.
+    left_out: u64,
     /// For the open directory, once it is open for more than a turn.
     place: Option<Place>,
 }
@@ -88,6 +90,7 @@ impl Directory {
             text: String::new(),
             has_begun: false,
             has_entry: false,
+            left_out: 0,
             place: None,
         })
     }
@@ -133,6 +136,9 @@ impl Directory {
                 let Ok(()) = view.shown(entry, write);
                 if text.len() >= AT_ONCE { Enough::Yes } else { Enough::No }
             })?;
+        if let Listed::Over { left_out, .. } = listed {
+            self.left_out += left_out;
+        }
         let is_open = self.listing.is_reading();
         self.place = match (listed, is_open) {
             (Listed::NotYet, true) => self.place.take().or_else(|| turn.place()),
@@ -177,7 +183,7 @@ impl Connection {
             Ok(facts) => Facts { is_drop: true, ..facts },
             Err(refusal) => return self.refuse(asked.id, refusal),
         };
-        let text = page::begin(b"", &facts) + &page::end(&facts, true);
+        let text = page::begin(b"", &facts) + &page::end(&facts, true, 0);
         if let Some(half) = self.half.http() {
             half.answer(&shell::head(Status::OK, &facts.nonce), text.as_bytes());
         }
@@ -227,9 +233,11 @@ impl Connection {
             }
             Listed::Over { more: false, .. } => {
                 let end = match directory.form {
-                    Form::Json => page::JSON_END.to_owned(),
-                    Form::Page(facts) => page::end(&facts, !directory.has_entry),
-                    Form::Properties(_) => properties::END.to_owned(),
+                    Form::Json => page::json_end(directory.left_out),
+                    Form::Page(facts) => {
+                        page::end(&facts, !directory.has_entry, directory.left_out)
+                    }
+                    Form::Properties(_) => properties::end(directory.left_out),
                 };
                 half.append(end.as_bytes());
                 half.finish();

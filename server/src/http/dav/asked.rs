@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::live::{is_live, is_room};
-use super::xml::{Element, Tag, parse};
+use super::xml::{Element, Tag};
+use super::xml_reader::parse;
 use super::{DAV, WINDOWS};
 use crate::http::status::{Status, Wrong};
 use crate::http::validators::parse_date;

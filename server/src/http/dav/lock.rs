@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::xml::{Element, escape, parse};
+use super::xml::{Element, escape};
+use super::xml_reader::parse;
 use crate::http::status::{Status, Wrong};
 
 /// The locks that can be had.

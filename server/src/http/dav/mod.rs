@@ -6,6 +6,9 @@ mod live;
 pub(crate) mod lock;
 pub(crate) mod properties;
 pub(crate) mod xml;
+mod xml_reader;
+#[cfg(test)]
+mod xml_tests;
 
 /// WebDAV's own namespace.
 pub(crate) const DAV: &str = "DAV:";

@@ -6,6 +6,7 @@ use super::asked::Wanted;
 use super::live::{LIVE, Live, is_live, is_room};
 use super::lock::SUPPORTED;
 use super::xml::{Element, Tag, escape, write_empty};
+use crate::http::left_out;
 use crate::http::status::Status;
 use crate::http::validators::date;
 
@@ -15,6 +16,14 @@ pub(crate) const BEGIN: &str =
 
 /// Its end.
 pub(crate) const END: &str = "</D:multistatus>\n";
+
+/// The end of the document about a directory. The standard has a place for a word to the user (RFC 4918, section 14.16).
+/// `left_out`: entries that no request can name.
+pub(crate) fn end(left_out: u64) -> String {
+    let told = left_out::told(left_out);
+    let told = told.map(|told| format!("<D:responsedescription>{told}</D:responsedescription>"));
+    told.unwrap_or_default() + END
+}
 
 /// The facts about one entry that properties tell.
 #[derive(Debug, Clone, Default)]
@@ -205,7 +214,7 @@ fn empty(local: &str, out: &mut String) {
 mod tests {
     use super::*;
     use crate::http::dav::asked::{Edit, kept};
-    use crate::http::dav::xml::parse;
+    use crate::http::dav::xml_reader::parse;
 
     fn facts() -> Facts {
         Facts {

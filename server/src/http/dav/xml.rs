@@ -2,17 +2,11 @@
 //!
 //! Bounded in bytes, depth, elements and the length of names. Without DTD and entities, so nothing in it grows or leads elsewhere.
 
-mod read;
-#[cfg(test)]
-mod tests;
-
 use std::fmt::Write;
 use std::sync::Arc;
 
-pub(crate) use read::parse;
-
 /// The namespace of the attribute `xml:lang`.
-const XML: &str = "http://www.w3.org/XML/1998/namespace";
+pub(super) const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// The name of an element or attribute. An empty namespace is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +19,12 @@ pub(crate) struct Tag {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Element {
     pub(crate) tag: Tag,
-    attributes: Vec<(Tag, String)>,
-    children: Vec<Node>,
+    pub(super) attributes: Vec<(Tag, String)>,
+    pub(super) children: Vec<Node>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Node {
+pub(super) enum Node {
     Element(Element),
     Text(String),
 }
@@ -151,6 +145,6 @@ pub(crate) fn escape(text: &str, out: &mut String) {
 }
 
 /// Whether XML 1.0 has such a character.
-fn is_letter(letter: char) -> bool {
+pub(super) fn is_letter(letter: char) -> bool {
     matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
-use super::read::{MAX_BYTES, MAX_NAMESPACE, MAX_NODES};
-use super::*;
+use super::xml_reader::{MAX_BYTES, MAX_NAMESPACE, MAX_NODES, parse};
 
 fn written(text: &str) -> String {
     let mut out = String::new();

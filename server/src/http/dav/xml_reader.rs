@@ -1,4 +1,4 @@
-//! Reads a document.
+//! Reads XML: a document, or the reason why it is none.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use super::{Element, Node, Tag, XML, is_letter};
+use super::xml::{Element, Node, Tag, XML, is_letter};
 use crate::http::status::{Status, Wrong};
 
 /// Bytes of the longest document.
