@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use super::habits_table::{ALIASES, HABITS, Habit, Says, Takes};
 use super::leaked;
 use super::order::options_first;
-
+use super::raw;
 use super::usage::{Unread, Usage};
 use crate::net::destination::Destination;
 
@@ -35,6 +35,9 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::InvalidSubcommand => {
             return Err(fetches(&words).map_or_else(|| error.into(), Unread::Usage));
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
+            return Err(raw::told(&words).map_or_else(|| error.into(), Unread::Usage));
         }
         Err(error) => return Err(help(&mut command, &words, &error).unwrap_or(error.into())),
     };

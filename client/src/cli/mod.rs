@@ -29,6 +29,7 @@ mod order;
 mod over_ssh;
 mod partials;
 mod prepare;
+mod raw;
 mod rm;
 mod rollback;
 mod rules;
