@@ -123,7 +123,8 @@ fn stalled_connection_is_replaced() {
     let (server, source) = (server(), tree());
     let plan = [(10 * MIB, Event::Stall), (25 * MIB, Event::Stall)];
     let relay = Relay::start(server.address(), &plan).unwrap();
-    let args = ["t", relay.address(), "--connections", "2", "--timeout", "3s", "--json", "-v"];
+    // A server that is there repeats its last ack every five seconds, also while its disk is slow.
+    let args = ["t", relay.address(), "--connections", "2", "--timeout", "8s", "--json", "-v"];
     let output = ended(put(source.path(), &args));
     arrived(&source, server.root(), &output);
     assert!(relay.accepted() >= 2 + 2, "{} connections", relay.accepted());
