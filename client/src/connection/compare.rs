@@ -191,93 +191,105 @@ impl Connection<'_> {
 
     /// The server's verdicts: exactly one letter for each item.
     pub(super) fn checked(&mut self, items: Vec<Item>, letters: &[u8]) {
-        let (policy, course) = (self.run.policy, self.run.course);
         self.asked -= items.len();
         let (mut settled, mut opened) = (0, None);
-        for (mut item, letter) in items.into_iter().zip(letters) {
-            let verdict = Verdict::from_letter(*letter);
-            if matches!(item.kind, Kind::Remove(_)) {
-                settled += self.looked_at_again(item, verdict);
-                continue;
-            }
-            if item.above {
-                match verdict {
-                    Some(Verdict::Kind) => course.foreseen().tell(&item.name, Fate::Blocks),
-                    Some(Verdict::Missing) => course.found_missing(&item.name),
-                    _ => {}
-                }
-                settled += 1;
-                continue;
-            }
-            if item.compared.known == Known::Adjusted {
-                settled += self.adjusted(item, verdict);
-                continue;
-            }
-            let mut compared = decide::compared(&item, verdict, false, policy);
-            if compared == Compared::Doubtful {
-                if self.is_untrue(&item) {
-                    item.untrue = true;
-                    self.batch.push_back(item);
-                    continue;
-                }
-                compared = decide::compared(&item, verdict, true, policy);
-            }
-            if compared == Compared::Undecided {
-                item.compared.by_digest = true;
-                self.batch.push_back(item);
-                continue;
-            }
-            if compared == Compared::Settled {
-                if matches!(item.kind, Kind::Directory(_)) {
-                    course.unmade().settled(&item.name);
-                }
-                if policy.dry_run
-                    && matches!(item.kind, Kind::Directory(_))
-                    && verdict == Some(Verdict::Kind)
-                {
-                    course.foreseen().tell(&item.name, Fate::Blocks);
-                }
-                if policy.dry_run && matches!(item.kind, Kind::Attributes(_)) {
-                    foreseen_directory::settled(&item, verdict, self.run);
-                }
-                // It got another mode, and then this one.
-                if matches!(item.kind, Kind::Attributes(_))
-                    && !policy.is_publish()
-                    && course.has_changed_mode(&item.name)
-                {
-                    self.run.progress.directory_done(&item.name);
-                }
-                let is_again = course.is_again();
-                if matches!(item.kind, Kind::File | Kind::Link)
-                    && (!is_again || course.has_waited(&item.path))
-                {
-                    self.run
-                        .progress
-                        .unchanged(item.compared.stated.map_or(0, |stated| stated.size));
-                }
-                if (!is_again || policy.is_publish())
-                    && let Some(Stated { digest: Some(digest), .. }) = item.compared.stated
-                {
-                    let (committed, progress) = (self.run.committed, self.run.progress);
-                    committed.verified(&item.path, &item.name, digest, progress);
-                }
-                settled += 1;
-                continue;
-            }
-            item.compared.known = verdict.into();
-            if course.is_again() && matches!(item.kind, Kind::File | Kind::Link) {
-                self.run.progress.found(item.compared.stated.map_or(0, |stated| stated.size));
-            }
-            // Mode and mtime of a file can be set in any directory.
-            let is_put = matches!(item.kind, Kind::File | Kind::Link)
-                && !matches!(decide::decide(&item, policy), Action::Adjust(_));
-            if item.inside && is_put && !policy.dry_run {
-                self.open_up(&item, &mut opened);
-            }
-            self.batch.push_back(item);
+        for (item, letter) in items.into_iter().zip(letters) {
+            settled += self.judged(item, Verdict::from_letter(*letter), &mut opened);
         }
         if settled > 0 {
             self.run.work.settle(settled);
+        }
+    }
+
+    /// One item with its verdict. Returns how many items are settled by it; the others go on. `opened`: the directory that was
+    /// opened up last.
+    fn judged(
+        &mut self,
+        mut item: Item,
+        verdict: Option<Verdict>,
+        opened: &mut Option<PathBuf>,
+    ) -> usize {
+        let (policy, course) = (self.run.policy, self.run.course);
+        if matches!(item.kind, Kind::Remove(_)) {
+            return self.looked_at_again(item, verdict);
+        }
+        if item.above {
+            match verdict {
+                Some(Verdict::Kind) => course.foreseen().tell(&item.name, Fate::Blocks),
+                Some(Verdict::Missing) => course.found_missing(&item.name),
+                _ => {}
+            }
+            return 1;
+        }
+        if item.compared.known == Known::Adjusted {
+            return self.adjusted(item, verdict);
+        }
+        let mut compared = decide::compared(&item, verdict, false, policy);
+        if compared == Compared::Doubtful {
+            if self.is_untrue(&item) {
+                item.untrue = true;
+                self.batch.push_back(item);
+                return 0;
+            }
+            compared = decide::compared(&item, verdict, true, policy);
+        }
+        match compared {
+            Compared::Undecided => item.compared.by_digest = true,
+            Compared::Settled => {
+                self.settled(&item, verdict);
+                return 1;
+            }
+            Compared::Doubtful | Compared::Differs => self.differs(&mut item, verdict, opened),
+        }
+        self.batch.push_back(item);
+        0
+    }
+
+    /// The server has an item as it is here.
+    fn settled(&self, item: &Item, verdict: Option<Verdict>) {
+        let Run { policy, course, progress, committed, .. } = self.run;
+        let is_directory = matches!(item.kind, Kind::Directory(_));
+        if is_directory {
+            course.unmade().settled(&item.name);
+        }
+        if policy.dry_run && is_directory && verdict == Some(Verdict::Kind) {
+            course.foreseen().tell(&item.name, Fate::Blocks);
+        }
+        if policy.dry_run && matches!(item.kind, Kind::Attributes(_)) {
+            foreseen_directory::settled(item, verdict, self.run);
+        }
+        // It got another mode, and then this one.
+        if matches!(item.kind, Kind::Attributes(_))
+            && !policy.is_publish()
+            && course.has_changed_mode(&item.name)
+        {
+            progress.directory_done(&item.name);
+        }
+        let is_again = course.is_again();
+        if matches!(item.kind, Kind::File | Kind::Link)
+            && (!is_again || course.has_waited(&item.path))
+        {
+            progress.unchanged(item.compared.stated.map_or(0, |stated| stated.size));
+        }
+        if (!is_again || policy.is_publish())
+            && let Some(Stated { digest: Some(digest), .. }) = item.compared.stated
+        {
+            committed.verified(&item.path, &item.name, digest, progress);
+        }
+    }
+
+    /// The server has another item than here, or none.
+    fn differs(&mut self, item: &mut Item, verdict: Option<Verdict>, opened: &mut Option<PathBuf>) {
+        let Run { policy, course, progress, .. } = self.run;
+        item.compared.known = verdict.into();
+        let is_put = matches!(item.kind, Kind::File | Kind::Link);
+        if course.is_again() && is_put {
+            progress.found(item.compared.stated.map_or(0, |stated| stated.size));
+        }
+        // Mode and mtime of a file can be set in any directory.
+        let is_put = is_put && !matches!(decide::decide(item, policy), Action::Adjust(_));
+        if item.inside && is_put && !policy.dry_run {
+            self.open_up(item, opened);
         }
     }
 

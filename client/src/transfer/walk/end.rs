@@ -59,61 +59,12 @@ impl Walk<'_> {
                 return Ok(None);
             }
         }
-        if lists.is_empty() {
-            return Ok(None);
-        }
-        let vanished = self.progress.counts().vanished;
-        if !self.policy.is_publish() && vanished > 0 && !delete.force {
-            // They may have been moved, and be here under names that were not found.
-            self.progress.failed(
-                Path::new("--delete"),
-                format!(
-                    "nothing is removed, because {vanished} of what was found is gone; run it again, or with \
-                     --force-delete"
-                ),
-            );
-            return Ok(None);
-        }
-        if self.course.is_halted() && !self.policy.is_publish() {
-            self.progress.note(Note::NothingRemoved(
-                "a directory went away before it could be looked at; run it again",
-            ));
-            return Ok(None);
-        }
-        if self.progress.counts().failed > 0 && !delete.force {
-            self.progress.note(Note::NothingRemoved(
-                "of what failed above; --force-delete removes all the same",
-            ));
+        if lists.is_empty() || !self.may_remove(delete) {
             return Ok(None);
         }
         self.progress.removing(true);
         for ((root, found), anchor) in lists {
-            let mut batch = Vec::with_capacity(BATCH);
-            let mut list = |path: PathBuf, name: Option<Name>| {
-                let (anchor, target) = (Arc::clone(anchor), name.clone());
-                let listing = Listing { anchor, name: target, after: None, doomed: None };
-                // The server's root has no name; that of the item is for nobody then.
-                let Some(name) = name.or_else(|| Name::parse(b"root").ok()) else { return Ok(()) };
-                batch.push(Item::new(path, name, Kind::List(Box::new(listing))));
-                if batch.len() < BATCH {
-                    return Ok(());
-                }
-                self.work.push(std::mem::take(&mut batch))
-            };
-            if root.contents {
-                list(root.source.clone(), root.target.clone())?;
-            }
-            // Entries below the root of a draft are found on the way.
-            if !self.policy.is_publish() {
-                let each = |path: PathBuf| match name(root, &path, self.progress) {
-                    // The walk leaves other file systems out, so the client can not know which entries are too many there.
-                    Some(_) if !self.policy.is_whole() && self.is_beyond(anchor, &path) => Ok(()),
-                    Some(name) => list(path, Some(name)),
-                    None => Ok(()),
-                };
-                self.each_directory(root, found, each, |_| Ok(()))?;
-            }
-            self.work.push(batch)?;
+            self.list(root, found, anchor)?;
         }
         self.work.drain()?;
         self.progress.removing(false);
@@ -131,6 +82,61 @@ impl Walk<'_> {
         }
         self.work.drain()?;
         Ok(Some(again))
+    }
+
+    /// Whether the walk has seen all that the sources have, so that the rest at the server is too many; tells why not.
+    fn may_remove(&self, delete: &Delete) -> bool {
+        let vanished = self.progress.counts().vanished;
+        if !self.policy.is_publish() && vanished > 0 && !delete.force {
+            // They may have been moved, and be here under names that were not found.
+            self.progress.failed(
+                Path::new("--delete"),
+                format!(
+                    "nothing is removed, because {vanished} of what was found is gone; run it again, or with \
+                     --force-delete"
+                ),
+            );
+            return false;
+        }
+        let why = if self.course.is_halted() && !self.policy.is_publish() {
+            "a directory went away before it could be looked at; run it again"
+        } else if self.progress.counts().failed > 0 && !delete.force {
+            "of what failed above; --force-delete removes all the same"
+        } else {
+            return true;
+        };
+        self.progress.note(Note::NothingRemoved(why));
+        false
+    }
+
+    /// Asks for the entries of each directory at the server that a source has too.
+    fn list(&self, root: &Root, found: &Found, anchor: &Arc<Anchor>) -> Result<(), Stopped> {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut list = |path: PathBuf, name: Option<Name>| {
+            let (anchor, target) = (Arc::clone(anchor), name.clone());
+            let listing = Listing { anchor, name: target, after: None, doomed: None };
+            // The server's root has no name; that of the item is for nobody then.
+            let Some(name) = name.or_else(|| Name::parse(b"root").ok()) else { return Ok(()) };
+            batch.push(Item::new(path, name, Kind::List(Box::new(listing))));
+            if batch.len() < BATCH {
+                return Ok(());
+            }
+            self.work.push(std::mem::take(&mut batch))
+        };
+        if root.contents {
+            list(root.source.clone(), root.target.clone())?;
+        }
+        // Entries below the root of a draft are found on the way.
+        if !self.policy.is_publish() {
+            let each = |path: PathBuf| match name(root, &path, self.progress) {
+                // The walk leaves other file systems out, so the client can not know which entries are too many there.
+                Some(_) if !self.policy.is_whole() && self.is_beyond(anchor, &path) => Ok(()),
+                Some(name) => list(path, Some(name)),
+                None => Ok(()),
+            };
+            self.each_directory(root, found, each, |_| Ok(()))?;
+        }
+        self.work.push(batch)
     }
 
     /// Everything is in the next version: it is published, if nothing has failed.
