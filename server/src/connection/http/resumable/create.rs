@@ -16,7 +16,7 @@ use crate::connection::http::change::learning;
 use crate::connection::turn::Turn;
 use crate::http::head::{Field, Framing, Head};
 use crate::http::response::Response;
-use crate::http::resumable::{self, Spoken};
+use crate::http::resumable::{self, Described, Spoken};
 use crate::http::status::{Status, Wrong};
 use crate::refusal::Refusal;
 use crate::store::{DEEP, Key, OrderedFacts, OrderedUpload, Replaces};
@@ -36,47 +36,19 @@ impl Connection {
         spoken: Spoken,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refused> {
-        let described = resumable::described(head, query)?;
-        if head.framing != Framing::Length(0) {
-            spoken.has_type(head, true)?;
-        }
         let checksum = resumable::checksum(head)?;
-        let size = size(head, spoken)?;
-        let services = turn.services;
-        within(size.unwrap_or(0), services.tuning().limits.max_file.min(MOST))?;
-        if let (Framing::Length(len), Some(size)) = (head.framing, size)
-            && len > size
-        {
-            return Err(Wrong::new(Status::TOO_LARGE, "more bytes than Upload-Length").into());
-        }
-        let name = turn.base.view.inward(described.name)?;
-        if name.depth() > DEEP {
-            return Err(Wrong::bad("the name is too deep for a resumable upload").into());
-        }
-        let (store, parents) = (&services.store, &turn.base.parents);
-        store.refresh(parents);
-        let stands = store.kind(parents, &name)?;
-        if matches!(stands, Some(EntryKind::Directory)) {
-            return Err(Wrong::new(Status::CONFLICT, "a directory has that name").into());
-        }
-        if described.only_new {
-            self.may(learning())?;
-            if stands.is_some() {
-                return Err(Wrong::new(Status::CONFLICT, "an entry has that name").into());
-            }
-        }
-        if self.replaces() == Replaces::Nothing {
-            store.is_free(parents, &name)?;
-        }
-        drop(store.admit(&name, size.unwrap_or(0))?);
+        let (described, size) = self.admit_ordered(head, query, spoken, turn)?;
+        let (services, parents) = (turn.services, &turn.base.parents);
+        let store = &services.store;
         let places = places(turn)?;
         let is_draft = matches!(spoken, Spoken::Draft { .. });
+        let Described { name, mtime, only_new, metadata } = described;
         let facts = OrderedFacts {
             deferred: size.is_none(),
-            mtime: described.mtime.map(|mtime| (mtime.s, mtime.ns)),
-            only_new: described.only_new,
+            mtime: mtime.map(|mtime| (mtime.s, mtime.ns)),
+            only_new,
             lasting: size.is_none() || is_draft,
-            metadata: described.metadata,
+            metadata,
         };
         let account = self.account().map(AccountName::as_str);
         let shape = (size.unwrap_or(0), MAX_BODY_LEN);
@@ -101,6 +73,59 @@ impl Connection {
         let upload = OrderedUpload { name, account, size, facts };
         let receiving = Receiving::new(upload, partial, hasher, &signal.clone().into());
         let using = alone.open(receiving);
+        self.tell_location(token, head, spoken);
+        let framing = head.framing;
+        let told = Told { id, spoken, creates: true, size: None, checksum, framing };
+        let body = Body::begin(told, using, signal, places, turn)?;
+        self.receive_ordered(body);
+        Ok(())
+    }
+
+    /// The description of an upload that may begin, with its name in the store, and its size.
+    fn admit_ordered(
+        &self,
+        head: &Head,
+        query: &str,
+        spoken: Spoken,
+        turn: &Turn<'_>,
+    ) -> Result<(Described, Option<u64>), Refused> {
+        let mut described = resumable::described(head, query)?;
+        if head.framing != Framing::Length(0) {
+            spoken.has_type(head, true)?;
+        }
+        let size = size(head, spoken)?;
+        within(size.unwrap_or(0), turn.services.tuning().limits.max_file.min(MOST))?;
+        if let (Framing::Length(len), Some(size)) = (head.framing, size)
+            && len > size
+        {
+            return Err(Wrong::new(Status::TOO_LARGE, "more bytes than Upload-Length").into());
+        }
+        described.name = turn.base.view.inward(described.name)?;
+        let name = &described.name;
+        if name.depth() > DEEP {
+            return Err(Wrong::bad("the name is too deep for a resumable upload").into());
+        }
+        let (store, parents) = (&turn.services.store, &turn.base.parents);
+        store.refresh(parents);
+        let stands = store.kind(parents, name)?;
+        if matches!(stands, Some(EntryKind::Directory)) {
+            return Err(Wrong::new(Status::CONFLICT, "a directory has that name").into());
+        }
+        if described.only_new {
+            self.may(learning())?;
+            if stands.is_some() {
+                return Err(Wrong::new(Status::CONFLICT, "an entry has that name").into());
+            }
+        }
+        if self.replaces() == Replaces::Nothing {
+            store.is_free(parents, name)?;
+        }
+        drop(store.admit(name, size.unwrap_or(0))?);
+        Ok((described, size))
+    }
+
+    /// Tells a client of the draft where its upload is, before the answer: that comes only when all bytes have.
+    fn tell_location(&mut self, token: Token, head: &Head, spoken: Spoken) {
         // nginx before 1.29 takes an answer before the real one for the real one.
         let is_told = matches!(spoken, Spoken::Draft { is_known: true, .. }) && !self.is_proxied();
         if let Some(half) = self.half.http().filter(|_| is_told) {
@@ -110,11 +135,6 @@ impl Connection {
                 .with("Upload-Draft-Interop-Version", version);
             half.tell_before(&before);
         }
-        let framing = head.framing;
-        let told = Told { id, spoken, creates: true, size: None, checksum, framing };
-        let body = Body::begin(told, using, signal, places, turn)?;
-        self.receive_ordered(body);
-        Ok(())
     }
 
     pub(super) fn account(&self) -> Option<&AccountName> {
