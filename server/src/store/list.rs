@@ -5,6 +5,8 @@ pub(super) mod ahead;
 use std::sync::{Arc, Weak};
 
 use haul_protocol::{Entry, Name};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 
 use super::Store;
 use super::error::StoreError;
@@ -121,73 +123,34 @@ impl Listing {
         mut each: impl FnMut(&Entry) -> Enough,
     ) -> Result<Listed, StoreError> {
         let path = self.directory.as_ref().map_or(&b""[..], Name::as_bytes);
-        let failed = |errno| {
-            StoreError::at("read directory", String::from_utf8_lossy(path).into_owned(), errno)
-        };
         if let (State::Begun, Some(directory)) = (&self.state, &self.directory) {
             store.check_spelling(parents, directory).map_err(missing)?;
         }
         let mut handle = parents.existing(path)?;
-        let mut stat = rustix::fs::fstat(&handle).map_err(failed)?;
+        let mut stat = rustix::fs::fstat(&handle).map_err(|errno| self.failed(errno))?;
         // A directory that was removed after an earlier request of this turn looks empty by its handle.
         if stat.st_nlink == 0 {
             parents.clear();
             handle = parents.existing(path)?;
-            stat = rustix::fs::fstat(&handle).map_err(failed)?;
+            stat = rustix::fs::fstat(&handle).map_err(|errno| self.failed(errno))?;
         }
         let stamp = Stamp::of(&stat);
         loop {
-            let (names, at) = match &mut self.state {
-                State::Begun => {
-                    self.state = match store.ahead.find(&self.client, stamp, &self.after) {
-                        Some((names, at)) => {
-                            State::Looking(Known::Shared(Arc::downgrade(&names)), at)
-                        }
-                        None => {
-                            let begin = || Sorting::begin(&handle, stamp, &self.after);
-                            let begun = store.rights.in_directory(&handle, begin);
-                            State::Sorting(Box::new(begun.map_err(failed)?))
-                        }
-                    };
-                    continue;
-                }
-                // Another directory has this name by now.
-                State::Sorting(sorting) if sorting.directory() != stamp.directory => {
-                    self.state = State::Begun;
-                    continue;
-                }
-                State::Sorting(sorting) => {
-                    if !sorting.advance(is_over).map_err(failed)? {
-                        return Ok(Listed::NotYet);
-                    }
-                    let State::Sorting(sorting) = std::mem::replace(&mut self.state, State::Begun)
-                    else {
-                        continue;
-                    };
-                    let names = Arc::new(sorting.sorted());
-                    store.ahead.keep(&self.client, &names, &self.after);
-                    self.state = State::Looking(Known::Own(names), 0);
-                    continue;
-                }
-                State::Looking(known, at) => {
-                    let Some(names) = known.get() else {
-                        self.state = State::Begun;
-                        continue;
-                    };
-                    (names, at)
-                }
+            let read = (&*handle, stamp);
+            let names = self.names(store, read, is_over);
+            let Some((names, at)) = names.map_err(|errno| self.failed(errno))? else {
+                return Ok(Listed::NotYet);
             };
-            let Some(last) = names.get(*at) else {
-                let more = names.has_more(*at);
+            let Some(last) = names.get(at) else {
                 // All of them may have gone since; a client could not ask on from nothing.
-                if self.any || !more {
-                    store.ahead.keep(&self.client, &names, &self.after);
-                    return Ok(Listed::Over { more, left_out: self.left_out });
+                if self.any || !names.has_more(at) {
+                    return Ok(self.over(store, &names, at));
                 }
                 self.state = State::Begun;
                 continue;
             };
-            *at += 1;
+            let at = at + 1;
+            self.looked_at(at);
             let name = match &self.directory {
                 Some(directory) => directory.join(last),
                 None => Name::parse(last),
@@ -201,9 +164,7 @@ impl Listing {
             {
                 self.any = true;
                 if each(&Entry { name, kind, mode, mtime }) == Enough::Yes {
-                    let more = names.has_more(*at);
-                    store.ahead.keep(&self.client, &names, &self.after);
-                    return Ok(Listed::Over { more, left_out: self.left_out });
+                    return Ok(self.over(store, &names, at));
                 }
             }
             // In a directory that must be opened up for it, each is dear.
@@ -211,6 +172,63 @@ impl Listing {
                 return Ok(Listed::NotYet);
             }
         }
+    }
+
+    /// The names of the directory that is open, and how many of them have been looked at. `None`: they are not all read, and
+    /// the turn is over.
+    fn names(
+        &mut self,
+        store: &Store,
+        (handle, stamp): (&OwnedFd, Stamp),
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Option<(Arc<Names>, usize)>, Errno> {
+        loop {
+            self.state = match std::mem::replace(&mut self.state, State::Begun) {
+                State::Begun => match store.ahead.find(&self.client, stamp, &self.after) {
+                    Some((names, at)) => State::Looking(Known::Shared(Arc::downgrade(&names)), at),
+                    None => {
+                        let begin = || Sorting::begin(handle, stamp, &self.after);
+                        State::Sorting(Box::new(store.rights.in_directory(handle, begin)?))
+                    }
+                },
+                // Another directory has this name by now.
+                State::Sorting(sorting) if sorting.directory() != stamp.directory => State::Begun,
+                State::Sorting(mut sorting) => {
+                    if !sorting.advance(is_over)? {
+                        self.state = State::Sorting(sorting);
+                        return Ok(None);
+                    }
+                    let names = Arc::new(sorting.sorted());
+                    store.ahead.keep(&self.client, &names, &self.after);
+                    State::Looking(Known::Own(names), 0)
+                }
+                State::Looking(known, at) => match known.get() {
+                    Some(names) => {
+                        self.state = State::Looking(known, at);
+                        return Ok(Some((names, at)));
+                    }
+                    None => State::Begun,
+                },
+            };
+        }
+    }
+
+    fn failed(&self, errno: Errno) -> StoreError {
+        let path = self.directory.as_ref().map_or(&b""[..], Name::as_bytes);
+        StoreError::at("read directory", String::from_utf8_lossy(path).into_owned(), errno)
+    }
+
+    /// So many of the names have been looked at.
+    fn looked_at(&mut self, count: usize) {
+        if let State::Looking(_, at) = &mut self.state {
+            *at = count;
+        }
+    }
+
+    /// The answer has all entries that fit.
+    fn over(&self, store: &Store, names: &Arc<Names>, at: usize) -> Listed {
+        store.ahead.keep(&self.client, names, &self.after);
+        Listed::Over { more: names.has_more(at), left_out: self.left_out }
     }
 }
 
