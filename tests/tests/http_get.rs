@@ -133,6 +133,24 @@ fn directory_is_a_page_with_names_as_text_and_a_list_for_programs() {
     assert_eq!(peer.get("GET /d/sub/").status, 200);
 }
 
+/// Also where a browser is told by a page what is wrong.
+#[test]
+fn head_has_the_fields_of_get() {
+    let server = server();
+    fs::write(server.root().join("a"), "bytes").unwrap();
+    for path in ["/a", "/none", "/none/", "/%ff%ff/x"] {
+        for accept in ["", "Accept: text/html\r\n"] {
+            let [get, head] = ["GET", "HEAD"]
+                .map(|method| ask(server.address(), &format!("{method} {path}"), accept, b""));
+            assert!(head.body.is_empty() && !get.body.is_empty());
+            assert_eq!(head.status, get.status, "{path}");
+            for field in ["Content-Type", "Content-Length", "ETag"] {
+                assert_eq!(head.field(field), get.field(field), "{path} {accept}: {field}");
+            }
+        }
+    }
+}
+
 /// A list is written in pieces, and each piece begins where the one before has ended.
 #[test]
 fn large_directory_is_listed_whole() {

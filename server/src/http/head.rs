@@ -180,9 +180,9 @@ impl Head {
         }
     }
 
-    /// Whether a person asks with a browser: it takes a page, and says so.
+    /// Whether a person asks with a browser: it takes a page, and says so. `HEAD` has the fields that `GET` would have.
     pub(crate) fn wants_page(&self) -> bool {
-        self.method == Method::Get
+        matches!(self.method, Method::Get | Method::Head)
             && self.field(Field::Accept).is_some_and(|types| types.contains("text/html"))
     }
 
