@@ -45,6 +45,7 @@ mod unserved;
 mod uploads;
 mod versions;
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -187,35 +188,18 @@ impl Store {
         if recovered.swept > 0 {
             tracing::info!(files = recovered.swept, "removed half-written files of an earlier run");
         }
+        let path = root.path().to_owned();
+        let failed = |op, source: io::Error| OpenError::Io { op, path: path.clone(), source };
         // An earlier server that was killed has left `.haul` behind.
         if durable && !recovered.is_new {
-            sys::sync_file_system(&root).map_err(|errno| OpenError::Io {
-                op: "flush",
-                path: root.path().to_owned(),
-                source: errno.into(),
-            })?;
+            let flushed = sys::sync_file_system(&root);
+            flushed.map_err(|errno| failed("flush", errno.into()))?;
         }
-        let lock = recovered.lock.try_clone().map_err(|source| OpenError::Io {
-            op: "use the lock of",
-            path: root.path().to_owned(),
-            source,
-        })?;
-        let device = root.as_fd().try_clone_to_owned().map_err(|source| OpenError::Io {
-            op: "open",
-            path: root.path().to_owned(),
-            source,
-        })?;
-        let present = Present::of(&root).map_err(|errno| OpenError::Io {
-            op: "open",
-            path: root.path().to_owned(),
-            source: errno.into(),
-        })?;
+        let lock = recovered.lock.try_clone().map_err(|error| failed("use the lock of", error))?;
+        let device = root.as_fd().try_clone_to_owned().map_err(|error| failed("open", error))?;
+        let present = Present::of(&root).map_err(|errno| failed("open", errno.into()))?;
         let abilities = abilities::Abilities::of(&recovered.trees, &lock, &recovered.staging)
-            .map_err(|errno| OpenError::Io {
-                op: "look at",
-                path: root.path().to_owned(),
-                source: errno.into(),
-            })?;
+            .map_err(|errno| failed("look at", errno.into()))?;
         let root = Arc::new(root);
         let store = Self {
             abilities,
@@ -243,16 +227,10 @@ impl Store {
             umask,
             _lock: recovered.lock,
         };
-        store.settle_all().map_err(|errno| OpenError::Io {
-            op: "settle the versions in",
-            path: store.path().to_owned(),
-            source: errno.into(),
-        })?;
-        store.close_up().map_err(|errno| OpenError::Io {
-            op: "give directories their modes back in",
-            path: store.path().to_owned(),
-            source: errno.into(),
-        })?;
+        let settled = store.settle_all();
+        settled.map_err(|errno| failed("settle the versions in", errno.into()))?;
+        let closed = store.close_up();
+        closed.map_err(|errno| failed("give directories their modes back in", errno.into()))?;
         Ok(store)
     }
 
