@@ -38,7 +38,7 @@ impl Connection<'_> {
         let Kind::List(listing) = &mut item.kind else {
             return Err(ProtocolError::Kind.into());
         };
-        let (mut found, mut next, mut refused) = (Vec::new(), None, false);
+        let mut next = None;
         let entries = entries(listing.name.as_ref(), listing.after.as_ref(), body)?;
         let last = entries.last().map(|entry| entry.name.clone());
         let Some(directory) = self.directory(listing, &item.path) else {
@@ -66,25 +66,7 @@ impl Connection<'_> {
             self.run.work.settle(1);
             return Ok(());
         }
-        let (anchor, mut changed) = (Arc::clone(&listing.anchor), None);
-        let lacking = match &listing.doomed {
-            Some(doomed) => Arc::clone(&doomed.lacking),
-            None => Arc::new(Lacking { anchor, path: item.path.clone() }),
-        };
-        for (is_lacking, path, entry) in looked {
-            if is_lacking && self.is_moved(&directory, &item.path, &entry, &mut changed) {
-                // It is told, and stays.
-            } else if is_lacking && self.is_refused(listing) {
-                refused = true;
-            } else if is_lacking {
-                found.extend(self.doom(listing, &lacking, path, entry));
-            } else if self.run.policy.is_publish() && entry.kind == EntryKind::Directory {
-                // The walk may not have seen it: of a tree that nobody has seen everything is looked through.
-                let name = Some(entry.name.clone());
-                let inner = Listing { name, after: None, ..(**listing).clone() };
-                found.push(Item::new(path, entry.name, Kind::List(Box::new(inner))));
-            }
-        }
+        let (found, refused) = self.too_many(listing, &directory, &item.path, looked);
         if left_out > 0 {
             self.run.progress.failed(&item.path, FileError::Unlisted(left_out));
         }
@@ -107,6 +89,38 @@ impl Connection<'_> {
         }
         work.settle(1);
         Ok(())
+    }
+
+    /// The entries of a directory that are removed, or looked through because nobody has. The other result: whether the rest of
+    /// the directory stays, because nothing may be removed.
+    fn too_many(
+        &mut self,
+        listing: &Listing,
+        directory: &Look<'_>,
+        above: &Path,
+        looked: Vec<(bool, PathBuf, Entry)>,
+    ) -> (Vec<Item>, bool) {
+        let (mut found, mut refused) = (Vec::new(), false);
+        let (anchor, mut changed) = (Arc::clone(&listing.anchor), None);
+        let lacking = match &listing.doomed {
+            Some(doomed) => Arc::clone(&doomed.lacking),
+            None => Arc::new(Lacking { anchor, path: above.to_owned() }),
+        };
+        for (is_lacking, path, entry) in looked {
+            if is_lacking && self.is_moved(directory, above, &entry, &mut changed) {
+                // It is told, and stays.
+            } else if is_lacking && self.is_refused(listing) {
+                refused = true;
+            } else if is_lacking {
+                found.extend(self.doom(listing, &lacking, path, entry));
+            } else if self.run.policy.is_publish() && entry.kind == EntryKind::Directory {
+                // The walk may not have seen it: of a tree that nobody has seen everything is looked through.
+                let name = Some(entry.name.clone());
+                let inner = Listing { name, after: None, ..listing.clone() };
+                found.push(Item::new(path, entry.name, Kind::List(Box::new(inner))));
+            }
+        }
+        (found, refused)
     }
 
     /// Whether nothing may be removed because the source has nothing in it, which is told.

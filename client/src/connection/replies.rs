@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Bitmap, ClientEvent, Code, Digest, Geometry, Refusal, Reply, Verdict};
+use haul_protocol::{Bitmap, ClientEvent, Code, Digest, Geometry, Refusal, Reply, Token, Verdict};
 
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
-use crate::source::Stamp;
+use crate::source::{Source, Stamp};
 use crate::work::context::Run;
 use crate::work::foreseen::Fate;
 use crate::work::multipart::Large;
@@ -188,24 +188,8 @@ impl Connection<'_> {
     ) -> Result<(), ConnectionError> {
         match (pending, reply) {
             (Pending::Open(item, source), Reply::Opened { upload, part_size }) => {
-                let geometry =
-                    Geometry::new(source.size, part_size).map_err(ProtocolError::from)?;
-                if part_size > self.max_body {
-                    let max_body = self.max_body;
-                    return Err(ProtocolError::PartSize { part_size, max_body }.into());
-                }
                 let held = Bitmap::from_bytes(body);
-                let losses = self.run.reached.losses();
-                let large = Arc::new(Large::new(item, source, upload, geometry, held, losses));
-                self.run.progress.resumed(large.resumed);
-                large.opened(self.run.progress);
-                if self.may_be_there(&large) {
-                    // Not here: an answer may come in the middle of a body that is being sent.
-                    self.run.work.add_urgent(Task::Look(large));
-                } else {
-                    self.go_on(large);
-                }
-                Ok(())
+                self.upload_opened((item, source), (upload, part_size), held)
             }
             (Pending::Look(large), Reply::Done) => {
                 self.looked(large, &body);
@@ -216,22 +200,7 @@ impl Connection<'_> {
                 Ok(())
             }
             (Pending::Commit(large), Reply::Done) => {
-                let is_first = large.parts().end();
-                if is_first {
-                    self.run.work.end_large();
-                    large.not_held(self.run.progress);
-                    if large.source.special_bits {
-                        self.run.progress.special_bits_dropped();
-                    }
-                    let (item, progress) = (&large.item, self.run.progress);
-                    let (digest, stamp) = (large.parts().digest(), item.stamp(&large.source));
-                    self.arrived(item, digest, stamp);
-                    match large.is_there() {
-                        true => progress.unchanged(large.geometry.size()),
-                        false => progress.file_done(&item.name, large.geometry.size()),
-                    }
-                    self.run.work.settle(1);
-                }
+                self.upload_committed(&large);
                 Ok(())
             }
             (Pending::Abort(abort), Reply::Done) => {
@@ -256,6 +225,52 @@ impl Connection<'_> {
             }
             _ => Err(ProtocolError::Kind.into()),
         }
+    }
+
+    /// The server takes a large file, and may hold some of it.
+    fn upload_opened(
+        &mut self,
+        (item, source): (Item, Source),
+        (upload, part_size): (Token, u64),
+        held: Bitmap,
+    ) -> Result<(), ConnectionError> {
+        let geometry = Geometry::new(source.size, part_size).map_err(ProtocolError::from)?;
+        if part_size > self.max_body {
+            let max_body = self.max_body;
+            return Err(ProtocolError::PartSize { part_size, max_body }.into());
+        }
+        let losses = self.run.reached.losses();
+        let large = Arc::new(Large::new(item, source, upload, geometry, held, losses));
+        self.run.progress.resumed(large.resumed);
+        large.opened(self.run.progress);
+        if self.may_be_there(&large) {
+            // Not here: an answer may come in the middle of a body that is being sent.
+            self.run.work.add_urgent(Task::Look(large));
+        } else {
+            self.go_on(large);
+        }
+        Ok(())
+    }
+
+    /// A large file has its name. The answer may come twice.
+    fn upload_committed(&self, large: &Large) {
+        if !large.parts().end() {
+            return;
+        }
+        let (work, progress) = (self.run.work, self.run.progress);
+        work.end_large();
+        large.not_held(progress);
+        if large.source.special_bits {
+            progress.special_bits_dropped();
+        }
+        let item = &large.item;
+        let (digest, stamp) = (large.parts().digest(), item.stamp(&large.source));
+        self.arrived(item, digest, stamp);
+        match large.is_there() {
+            true => progress.unchanged(large.geometry.size()),
+            false => progress.file_done(&item.name, large.geometry.size()),
+        }
+        work.settle(1);
     }
 
     fn refused(&mut self, pending: Pending, refusal: Refusal) {
