@@ -59,6 +59,24 @@ fn destination_that_looks_like_a_name_for_the_file_is_told_to_be_a_directory() {
 }
 
 #[test]
+fn directory_here_that_looks_like_a_name_for_the_file_is_told_to_be_one() {
+    let setting = Setting::start();
+    setting.write_there("a.txt", "x");
+    let from = format!("haul://{}", setting.at("s/a.txt"));
+    let get = |words: &[&str]| setting.haul(&[&["get"], words].concat()).assert().success();
+    get(&[&from, "b.txt"]).stderr(
+        "haul: goes into a directory, as b.txt/a.txt; to name it so: haul get … . --as b.txt\n",
+    );
+    assert!(setting.place.path().join("b.txt/a.txt").exists());
+    // It is there by now.
+    get(&[&from, "b.txt"]).stderr("");
+    get(&[&from, "d/c.txt"]).stderr(contains("haul get … d --as c.txt"));
+    for words in [&[&from, "d"][..], &[&from, "d", "--as", "e.txt"], &["-q", &from, "e.txt"]] {
+        get(words).stderr("");
+    }
+}
+
+#[test]
 fn move_between_this_machine_and_a_server_is_told_with_what_does_it() {
     let setting = Setting::start();
     setting.write("f", "x");

@@ -12,7 +12,7 @@ use super::options::Selection;
 use super::signals::Signals;
 use super::streams::one_reader;
 use super::summary::Kind;
-use super::{access, cat};
+use super::{access, cat, inside};
 use crate::get::Get;
 use crate::get::builder::Builder;
 use crate::get::source::Source;
@@ -60,6 +60,9 @@ pub(super) fn get(words: &GetCommand, signals: &Signals) -> u8 {
     }
     if let Some(hint) = server(directory) {
         return ending.fail(Reason::Usage, &hint);
+    }
+    if let Some(hint) = inside::hint_here(sources, directory, options) {
+        ending.hint(&hint);
     }
     let named = |source: &Source| match rename {
         Some(name) => source.clone().renamed(name),
