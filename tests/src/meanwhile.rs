@@ -8,6 +8,7 @@
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::client::ended;
 use crate::eventually;
@@ -20,6 +21,12 @@ pub const LARGE: u64 = 64 << 20;
 
 /// Bytes that the relay passes on before it stalls again.
 const STEP: u64 = 16 << 10;
+
+/// Bytes after each of which the relay stalls for longer: what the test waits for may need no more bytes, but a disk that is slow.
+const STAGE: u64 = LARGE / 8;
+
+/// The longest of these stalls.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The bytes of a relay that count.
 type Count = fn(&Relay) -> u64;
@@ -76,8 +83,16 @@ impl Held {
                 let told = String::from_utf8_lossy(&output.stderr);
                 panic!("the client ended before it was held, {}: {told}", output.status);
             }
-            if ready() {
-                return Self { client, relay };
+            let begun = Instant::now();
+            let is_stage = count(&relay) / STAGE > (stalled_at - STEP) / STAGE;
+            loop {
+                if ready() {
+                    return Self { client, relay };
+                }
+                if !is_stage || begun.elapsed() > PATIENCE {
+                    break;
+                }
+                std::thread::park_timeout(Duration::from_millis(2));
             }
             stalled_at = count(&relay) + STEP;
             at(&relay, stalled_at, Event::Stall);
