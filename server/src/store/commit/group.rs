@@ -34,7 +34,7 @@ use super::dirty::Touched;
 use super::pace::Pace;
 use crate::store::error::StoreError;
 use crate::store::identity::Identity;
-use crate::store::root::Parents;
+use crate::store::root::{Parents, ends};
 use crate::store::{Store, sys};
 
 /// Directories whose own entry, in the directory above, is known to be durable. If there are more, the committer forgets
@@ -47,6 +47,11 @@ const KNOWN_BYTES: usize = 8 << 20;
 /// Directories of one group, with those above them, that are flushed one by one or remembered: each is an open file.
 /// If there are more, the whole file system is flushed.
 const MOST_NEEDED: usize = 2048;
+
+/// Components of the names of these directories that are resolved for one group. Each is resolved by its whole name, so the
+/// directories above one of 1,950 levels have 1.9 million components, which take 0.2 s (measured), while all wait. If there are
+/// more, the whole file system is flushed as well.
+const MOST_CLIMBED: usize = 1 << 16;
 
 /// Files or directories from which on one `syncfs` is tried for all.
 const MANY: usize = 4;
@@ -82,6 +87,8 @@ struct Visible {
     needed: BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
     /// Directories of these whose own entry is durable then.
     new: Vec<(Box<[u8]>, Identity)>,
+    /// Components of the names of all directories that were looked for above the changes.
+    climbed: usize,
     /// An entry without a handle is to be flushed, so the whole file system is.
     everything: bool,
 }
@@ -179,9 +186,10 @@ impl<'a> Committing<'a> {
         let results = results.collect();
         let mut visible = Visible { results, everything: touched.everything, ..Visible::default() };
         if !visible.everything {
-            for (name, handle) in &touched.directories {
-                visible.everything |= !self.climb(name, Rc::clone(handle), &mut visible);
-            }
+            visible.everything = !touched
+                .directories
+                .iter()
+                .all(|(name, handle)| self.climb(name, Rc::clone(handle), &mut visible));
             visible.needed.extend(touched.directories);
         }
         self.parents.clear();
@@ -228,7 +236,7 @@ impl<'a> Committing<'a> {
     }
 
     /// Adds the directories above `name` up to the first whose entry is durable. `false` if one can't
-    /// be had.
+    /// be had, or they are too many.
     fn climb(&self, name: &[u8], mut handle: Rc<OwnedFd>, visible: &mut Visible) -> bool {
         let mut name = name;
         while !name.is_empty() {
@@ -246,7 +254,8 @@ impl<'a> Committing<'a> {
                 // This is how far another change has climbed.
                 return true;
             }
-            if visible.needed.len() >= MOST_NEEDED {
+            visible.climbed += ends(name).len();
+            if visible.needed.len() >= MOST_NEEDED || visible.climbed > MOST_CLIMBED {
                 return false;
             }
             let parent = match self.parents.existing(name) {
@@ -325,4 +334,40 @@ fn refused(error: StoreError, results: usize) -> Vec<Result<(), StoreError>> {
 fn uncertain(directory: &[u8], errno: Errno) -> StoreError {
     let directory = String::from_utf8_lossy(directory).into_owned();
     StoreError::Uncertain { directory, source: errno.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use haul_protocol::{Attributes, Name};
+    use rustix::fs::Mode;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn directories_above_a_deep_name_are_not_looked_for_one_by_one_and_then_known() {
+        const DEPTH: usize = 1_000;
+        let root = TempDir::new().unwrap();
+        let store = Store::open(root.path(), Mode::from_raw_mode(0o022), true, 0).unwrap();
+        let store = Arc::new(store);
+        let mut committing = Committing::at_once(&store, usize::MAX);
+        let parents = store.parents();
+        let put = |last: &str| {
+            let name = Name::parse(("d/".repeat(DEPTH) + last).as_bytes()).unwrap();
+            let staged = store.stage_whole(&parents, &name, &Attributes::default(), b"x").unwrap();
+            vec![Change::File { staged, name }]
+        };
+        let (_, group) = committing.flush(put("a"));
+        committing.apply(group);
+        assert!(committing.visible.everything);
+        assert!(committing.visible.climbed <= MOST_CLIMBED + DEPTH);
+        let (results, group) = committing.flush(put("b"));
+        assert!(results.into_iter().all(|result| result.is_ok()));
+        committing.apply(group);
+        // The directory's own entry is durable by now.
+        assert!(!committing.visible.everything);
+        assert_eq!((committing.visible.climbed, committing.visible.needed.len()), (0, 1));
+    }
 }
