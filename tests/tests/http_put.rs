@@ -287,3 +287,34 @@ fn mtime_that_a_client_tells_is_set_or_refused() {
     }
     assert_eq!(fs::metadata(server.root().join("f")).unwrap().mtime(), 1_700_000_000);
 }
+
+/// Who forgets to write a question mark as `%3F` would change the entry of another name.
+#[test]
+fn query_is_no_part_of_the_address_of_something_that_is_changed() {
+    let server = server();
+    for name in ["a", "b"] {
+        fs::write(server.root().join(name), name).unwrap();
+    }
+    for (request, fields) in [
+        ("PUT /b?c.txt", ""),
+        ("DELETE /b?c.txt", ""),
+        ("MKCOL /d?", ""),
+        ("MKCOL /d?e", ""),
+        ("MOVE /b?c", "Destination: /x\r\n"),
+        ("MOVE /a", "Destination: /b?c.txt\r\n"),
+        ("COPY /a", "Destination: /b?c.txt\r\n"),
+    ] {
+        let reply = ask(server.address(), request, fields, b"");
+        let expected = if request.ends_with('?') { 201 } else { 400 };
+        assert_eq!(reply.status, expected, "{request}: {}", reply.text());
+        assert!(expected == 201 || reply.text().contains("%3F"), "{}", reply.text());
+    }
+    assert_eq!(fs::read(server.root().join("b")).unwrap(), b"b");
+    assert_eq!(
+        ask(server.address(), "PUT /b%3Fc.txt", "Content-Length: 3\r\n", b"new").status,
+        201
+    );
+    assert_eq!(fs::read(server.root().join("b?c.txt")).unwrap(), b"new");
+    // A page asks for what it shows, with a word against caches or without.
+    assert_eq!(ask(server.address(), "GET /b?v=1", "", b"").text(), "b");
+}

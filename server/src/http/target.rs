@@ -50,6 +50,14 @@ impl Target {
         Ok(Self { name, is_drive, is_directory, query: query.to_owned(), authority })
     }
 
+    /// An address of something that is changed has no query: who meant a name with a question mark would change another entry.
+    pub(crate) fn has_no_query(&self) -> Result<(), Wrong> {
+        match self.query.is_empty() {
+            true => Ok(()),
+            false => Err(Wrong::bad("the address has a query; a ? of a name is written as %3F")),
+        }
+    }
+
     /// Whether the query has this word.
     pub(crate) fn asks_for(&self, word: &str) -> bool {
         self.query.split('&').any(|part| part == word || part.split('=').next() == Some(word))

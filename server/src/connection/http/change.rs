@@ -168,6 +168,7 @@ impl Connection {
         let destination = asked.head.field(Field::Destination);
         let destination = destination.ok_or(Wrong::bad("no Destination"))?;
         let target = Target::parse(destination)?;
+        target.has_no_query()?;
         let host = asked.head.field(Field::Host).unwrap_or_default();
         if target.authority.as_ref().is_some_and(|there| !there.eq_ignore_ascii_case(host)) {
             return Err(Wrong::bad("the Destination is another server").into());

@@ -167,6 +167,11 @@ impl Connection {
                 false => self.refuse(asked.id, refusal.into()),
             };
         }
+        // The page that tells how many files a form has stored has a form of its own.
+        let may_have_query = !asked.head.method.changes() || asked.head.method == Method::Post;
+        if let (false, Err(wrong)) = (may_have_query, asked.target.has_no_query()) {
+            return self.refuse_http(asked.id, wrong.into());
+        }
         if let Err(refused) = self.dav_allows(&asked, turn) {
             return self.refuse_http(asked.id, refused);
         }
