@@ -138,6 +138,26 @@ fn empty_directory_of_the_server_removes_nothing_without_delete_all() {
     assert_eq!(names(&setting), Vec::<String>::new());
 }
 
+/// A dry run foretells the same.
+#[test]
+fn empty_directory_of_the_server_is_no_failure_where_nothing_is_here_to_remove() {
+    for rules in [false, true] {
+        let setting = Setting::start();
+        fs::create_dir_all(setting.target()).unwrap();
+        let words: &[&str] = if rules { &["--delete", "--exclude", "kept"] } else { &["--delete"] };
+        for words in [&[words, &["-n"]].concat()[..], words] {
+            back(&setting, words).success();
+        }
+        if rules {
+            fs::write(here(&setting).join("kept"), "x").unwrap();
+        }
+        for words in [&[words, &["-n"]].concat()[..], words] {
+            back(&setting, words).success();
+        }
+        assert_eq!(here(&setting).join("kept").exists(), rules);
+    }
+}
+
 #[test]
 fn root_that_is_gone_removes_nothing() {
     let setting = same_on_both_sides();

@@ -49,7 +49,7 @@ fn remove(
     listed: &[Listed],
 ) -> HashSet<Vec<OsString>> {
     let mut removing = Removing { run, bounds, removed: 0, changed: HashSet::new() };
-    if !run.is_stopped() && run.queue.is_finished() && may_remove(run, bounds, listed) {
+    if !run.is_stopped() && run.queue.is_finished() && may_remove(run, bounds, target, listed) {
         run.progress.removing(true);
         listed.iter().for_each(|listed| removing.directory(target, listed));
         run.progress.removing(false);
@@ -72,7 +72,7 @@ fn finish(run: &Run<'_>, target: Option<&Directory>, finished: &Finished) {
 }
 
 /// Whether anything may be removed; the reason why not is told.
-fn may_remove(run: &Run<'_>, bounds: Delete, listed: &[Listed]) -> bool {
+fn may_remove(run: &Run<'_>, bounds: Delete, target: &Directory, listed: &[Listed]) -> bool {
     let progress = run.progress;
     if progress.counts().failed > 0 && !bounds.force {
         progress.note(Note::NothingRemoved("of what failed above"));
@@ -82,7 +82,9 @@ fn may_remove(run: &Run<'_>, bounds: Delete, listed: &[Listed]) -> bool {
         let base = name.as_ref().map(|name| [name.as_bytes(), b"/"].concat());
         base.is_none_or(|base| run.wishes.bases.contains(&base))
     };
-    let is_empty = |listed: &&Listed| listed.names.is_empty() && is_source(&listed.name);
+    let is_empty = |listed: &&Listed| {
+        listed.names.is_empty() && is_source(&listed.name) && has_any(run, target, listed)
+    };
     if let Some(empty) = listed.iter().find(is_empty).filter(|_| !bounds.all) {
         let why = "the server has nothing in it, so --delete would remove everything here; nothing is removed, and \
                    --delete-all does that";
@@ -90,6 +92,23 @@ fn may_remove(run: &Run<'_>, bounds: Delete, listed: &[Listed]) -> bool {
         return false;
     }
     true
+}
+
+/// Whether a directory here has an entry that the rules do not leave out. If nobody can tell, it may have.
+fn has_any(run: &Run<'_>, target: &Directory, listed: &Listed) -> bool {
+    let Some(identity) = &listed.identity else { return false };
+    let any = || -> Result<bool, FileError> {
+        let opened = open(target, &listed.components, identity, run.wishes.dry_run)?;
+        for entry in opened.as_ref().unwrap_or(target).entries()? {
+            let (component, kind) = entry?;
+            let name = join(listed.name.as_ref(), &component);
+            if name.is_none_or(|name| !run.is_left_out_of_any(&name, kind == Kind::Directory)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    any().unwrap_or(true)
 }
 
 struct Removing<'r, 'a> {
