@@ -12,6 +12,7 @@ use haul_protocol::Shown;
 use crate::config::{CertificateFiles, Config, Durability, Tls};
 use crate::error::StartError;
 use crate::http::forwarded::TrustedProxy;
+use crate::log::LogFormat;
 pub use crate::maintenance::environment::Environment;
 use crate::maintenance::key::{Fingerprint, Key};
 use crate::maintenance::new_account::Link;
@@ -135,6 +136,10 @@ pub struct Arguments {
     /// SIGHUP opens the file anew. Never inside of the root.
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
+
+    /// Form of the log: "text" for people, "json" for programs, an object a line.
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    pub log_format: LogFormat,
 
     /// Address at which /metrics (for Prometheus), /health and /ready are told over HTTP, in clear and to everybody who reaches
     /// it: better 127.0.0.1:9418 than one that other machines reach.
@@ -320,6 +325,12 @@ impl Arguments {
             (None, Some(_)) => Err(StartError::Usage(String::from("`key` needs `cert`, too"))),
             _ => Ok(self),
         }
+    }
+
+    /// The form of the log. Commands other than to serve tell people.
+    #[must_use]
+    pub fn log_format(&self) -> LogFormat {
+        if self.command.is_some() { LogFormat::Text } else { self.log_format }
     }
 
     /// The configuration that these words ask for. `umask`: of the process, before it was changed.

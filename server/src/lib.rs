@@ -34,8 +34,11 @@ mod config;
 mod connection;
 mod error;
 mod http;
+mod json_line;
 mod keys;
 mod locks;
+#[doc(hidden)]
+pub mod log;
 mod maintenance;
 mod metrics;
 mod monitor;

@@ -3,7 +3,7 @@
 mod service;
 mod signals;
 
-use std::fmt::{self, Debug, Display};
+use std::fmt::Display;
 use std::fs::DirBuilder;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -14,13 +14,10 @@ use anyhow::Context;
 use clap::ArgMatches;
 use haul_protocol::Shown;
 use haul_server::cli::{Arguments, Command, Environment, HOW_TO_START, usual_config_dir};
+use haul_server::log::LogFormat;
 use haul_server::process::{self, Reach, SystemUser};
 use haul_server::stdio::{self, Caller, StdioError};
 use haul_server::{Config, Listen, Server, StartError};
-use tracing::field::Field;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use signals::{Wanted, Watch};
 
@@ -37,20 +34,13 @@ fn main() -> ExitCode {
     // The client's terminal shows the log of a server that it has started.
     let is_stdio = arguments.as_ref().is_ok_and(|(arguments, _)| arguments.stdio);
     let usual = if is_stdio { "warn" } else { "info" };
-    let filter = EnvFilter::try_from_env("HAUL_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        // Otherwise an error of standard error is told on standard error, and that it can't be told there ends the process.
-        .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .fmt_fields(debug_fn(field).delimited(" "))
-        .init();
+    let log = arguments.as_ref().map_or(LogFormat::Text, |(arguments, _)| arguments.log_format());
+    log.start(usual);
+    let tell = |text: &dyn Display| log.tell(text);
     let (arguments, matches) = match arguments {
         Ok(read) => read,
         Err(error) => {
-            tell_each(&error);
+            tell_each(&error, log);
             return ExitCode::from(USAGE);
         }
     };
@@ -58,13 +48,13 @@ fn main() -> ExitCode {
         return match run(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                tell_each(&error);
+                tell_each(&error, log);
                 ExitCode::from(USAGE)
             }
         };
     }
     if arguments.stdio {
-        return stdio(&matches, &arguments);
+        return stdio(&matches, &arguments, log);
     }
     // Before the first thread and the first write: a signal must find its handler.
     let watch = match Watch::start() {
@@ -92,7 +82,8 @@ fn main() -> ExitCode {
 }
 
 /// Serves the client at standard input and output.
-fn stdio(matches: &ArgMatches, arguments: &Arguments) -> ExitCode {
+fn stdio(matches: &ArgMatches, arguments: &Arguments, log: LogFormat) -> ExitCode {
+    let tell = |text: &dyn Display| log.tell(text);
     if std::io::stdin().is_terminal() {
         tell(&stdio::WHAT_FOR);
         return ExitCode::from(USAGE);
@@ -236,25 +227,9 @@ fn is_bare() -> bool {
     std::env::args_os().len() <= 1 && !is_set("HAULD_ROOT") && !is_set("HAULD_CONFIG")
 }
 
-/// One field of a line of the log. Peers and file names have a say in most of them.
-fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
-    // Debug leaves what is Display for people as it is.
-    let value = Shown(format_args!("{value:?}"));
-    match field.name() {
-        "message" => write!(writer, "{value}"),
-        name => write!(writer, "{name}={value}"),
-    }
-}
-
-/// Says why there is no server.
-fn tell(text: &dyn Display) {
-    // Nothing can be told if standard error is gone.
-    let _ = writeln!(std::io::stderr(), "hauld: {}", Shown(text));
-}
-
-/// The same of an error that has several lines.
-fn tell_each(error: &StartError) {
-    error.to_string().lines().for_each(|line| tell(&line));
+/// Says why there is no server, in several lines.
+fn tell_each(error: &StartError, log: LogFormat) {
+    error.to_string().lines().for_each(|line| log.tell(&line));
 }
 
 /// Reads the file of settings again, if there is one: either all of it counts, or nothing of it.
@@ -269,6 +244,7 @@ fn reload(
         Some(Ok(again)) => {
             let mut others = tune(&again.config(umask));
             others.extend((again.user != arguments.user).then_some("user"));
+            others.extend((again.log_format != arguments.log_format).then_some("log-format"));
             others.extend((again.no_sandbox != arguments.no_sandbox).then_some("no-sandbox"));
             if others.is_empty() {
                 tracing::info!("the settings were read again");

@@ -89,6 +89,7 @@ mod kept;
 mod kept_digests;
 mod library;
 mod links;
+mod log_format;
 mod login;
 mod login_drop;
 mod login_library;

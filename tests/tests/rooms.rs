@@ -22,8 +22,10 @@ const CLIENT: [&str; 13] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 28] = [
+const SERVER: [&str; 30] = [
     "regular",
+    "json_line",
+    "log",
     "pulse",
     "settings_file",
     "locks",

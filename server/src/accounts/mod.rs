@@ -14,6 +14,7 @@ mod table;
 pub(crate) mod users_file;
 mod view;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
@@ -250,7 +251,10 @@ impl Accounts {
                 }
                 present.table = Arc::new(table);
                 drop(present);
-                tracing::info!(path = %file.path().display(), "other accounts hold from now on");
+                tracing::info!(
+                    path = file.path().as_os_str().as_bytes(),
+                    "other accounts hold from now on"
+                );
                 true
             }
             Err(error) => {

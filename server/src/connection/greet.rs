@@ -161,7 +161,11 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) {
         let tree = version.as_ref().map(|version| {
-            tracing::info!(peer = self.peer, name = %version.name, "puts a version together");
+            tracing::info!(
+                peer = self.peer,
+                name = version.name.as_bytes(),
+                "puts a version together"
+            );
             Tree { token: version.token, resumed: version.resumed }
         });
         if let Dialect::Haul(haul) = &mut self.dialect {

@@ -159,7 +159,7 @@ impl Connection {
         if turn.services.store.has_root(root) {
             return true;
         }
-        tracing::error!(peer = self.peer, %root, "the root of an account is gone");
+        tracing::error!(peer = self.peer, root = root.as_bytes(), "the root of an account is gone");
         let message =
             "the root of this account is not there, or no directory of the server's file system";
         self.refuse_connection(Code::RootGone, message);

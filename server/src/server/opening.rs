@@ -1,6 +1,7 @@
 //! From the addresses of a server to all that it needs before its first thread.
 
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -89,7 +90,7 @@ impl Listening {
         let workers = config.workers.map_or_else(default_workers, usize::from);
         let bounds = bounds(config.max_connections, workers, durable);
         tracing::info!(
-            root = %store.path().display(),
+            root = store.path().as_os_str().as_bytes(),
             durability = config.durability.as_str(),
             workers,
             max_connections = bounds.connections,

@@ -202,7 +202,7 @@ impl Services {
         self.budgets.limit(accounts.iter().map(|account| &**account), self.now());
         for root in accounts.iter().filter_map(|account| account.view.root()) {
             if let Err(error) = self.store.make_account_root(root) {
-                tracing::error!(%root, %error, "an account's root can't be had");
+                tracing::error!(root = root.as_bytes(), %error, "an account's root can't be had");
             }
         }
         // A root is counted from when it is there.

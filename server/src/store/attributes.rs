@@ -101,7 +101,7 @@ fn tell_lost_setgid(directory: &OwnedFd, before: &Stat, name: &Name) {
         && rustix::fs::fstat(directory).is_ok_and(|after| !has_setgid(&after))
     {
         tracing::warn!(
-            %name,
+            name = name.as_bytes(),
             group = before.st_gid,
             "the directory has lost its setgid, as hauld's user is not in its group; make the user a member of that group"
         );

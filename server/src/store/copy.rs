@@ -47,7 +47,7 @@ impl Store {
             room = self.admit(to, size.saturating_add(kept.len() as u64))?;
         }
         if let Err(errno) = staged.with_handle(|handle| copy_kept(&kept, handle)) {
-            tracing::debug!(name = %to, %errno, "a copy has not all properties");
+            tracing::debug!(name = to.as_bytes(), %errno, "a copy has not all properties");
         }
         let digest = from.kept_digest(self);
         let offset = if is_shared { size } else { 0 };

@@ -140,7 +140,7 @@ pub(super) fn give_group(file: impl AsFd, group: Gid, name: &Name) -> Result<boo
 
 pub(super) fn not_given(name: &Name, group: Gid) {
     tracing::warn!(
-        %name,
+        name = name.as_bytes(),
         group = group.as_raw(),
         "the server's user may not give this the group of its directory; make it a member of that group"
     );

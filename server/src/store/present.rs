@@ -1,5 +1,6 @@
 //! Whether the root is still the directory that its path leads to: a handle alone would not tell.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,13 +50,13 @@ impl Present {
     /// Fails if root or `.haul` was removed, replaced, moved away, mounted over or unmounted. The log is told once.
     pub(super) fn look(&self) -> Result<(), StoreError> {
         let gone = self.gone();
-        let path = self.root_path().display();
+        let path = self.root_path().as_os_str().as_bytes();
         match (gone, self.is_told.load(Ordering::Relaxed)) {
             (None, false) => {}
             (Some(gone), false) => {
                 if !self.is_told.swap(true, Ordering::Relaxed) {
                     tracing::error!(
-                        root = %path,
+                        root = path,
                         "{gone} was removed, replaced, moved or unmounted: every request is refused until it is put \
                          back, or hauld is started again"
                     );
@@ -63,7 +64,7 @@ impl Present {
             }
             (None, true) => {
                 if self.is_told.swap(false, Ordering::Relaxed) {
-                    tracing::info!(root = %path, "the root is there again");
+                    tracing::info!(root = path, "the root is there again");
                 }
             }
             (Some(_), true) => {}

@@ -58,7 +58,7 @@ impl Store {
                 return Err(StoreError::new("open", name, errno));
             }
             Err(errno) => {
-                tracing::debug!(%name, %errno, "could not compare a file");
+                tracing::debug!(name = name.as_bytes(), %errno, "could not compare a file");
                 return Ok(None);
             }
         };

@@ -95,7 +95,7 @@ impl Store {
                 parents.forget_giver(name);
                 // A directory may have come there meanwhile; the next start removes it.
                 if let Err(errno) = sys::unlink(staging, staged) {
-                    tracing::warn!(%name, %errno, "could not remove what a directory replaced");
+                    tracing::warn!(name = name.as_bytes(), %errno, "could not remove what a directory replaced");
                 }
                 Ok(())
             }

@@ -109,7 +109,7 @@ impl Uploads {
     /// Ends uploads that have left the table; their keys are busy until nobody writes any more.
     fn interrupt(&self, uploads: Vec<Arc<OpenUpload>>) {
         for upload in uploads {
-            tracing::info!(name = %upload.name, "an upload is interrupted");
+            tracing::info!(name = upload.name.as_bytes(), "an upload is interrupted");
             if let Some(partial) = upload.take() {
                 partial.close();
                 // Of no use to anyone.

@@ -151,7 +151,7 @@ impl Opening {
         let state = Upload::new(geometry, &held);
         let bitmap = state.held();
         if content.is_ok() && !held.is_empty() {
-            tracing::info!(name = %wanted.name, parts = held.len(), "an upload goes on");
+            tracing::info!(name = wanted.name.as_bytes(), parts = held.len(), "an upload goes on");
         }
         let missing = if content.is_ok() { state.missing_bytes() } else { 0 };
         match store.reserve(&wanted.name, missing) {

@@ -237,7 +237,7 @@ impl Publications {
             return false;
         }
         let Some(room) = version.give_up(self.forsaken()) else { return false };
-        tracing::info!(name = %version.name, ?room, "a version has made room for others");
+        tracing::info!(name = version.name.as_bytes(), ?room, "a version has made room for others");
         self.ended(notify, version, room);
         true
     }

@@ -229,7 +229,7 @@ impl Store {
             }
             Err(Errno::CANCELED) => true,
             Err(errno) => {
-                tracing::warn!(%name, %errno, "could not count the files of a version");
+                tracing::warn!(name = name.as_bytes(), %errno, "could not count the files of a version");
                 errno != Errno::STALE
             }
         }
@@ -272,7 +272,7 @@ impl Store {
             Err(errno) => {
                 usage.is_not_counted();
                 let root = String::from_utf8_lossy(root);
-                tracing::warn!(%root, %errno, "could not count the files of an account: it may send nothing until they are counted");
+                tracing::warn!(root = root.as_bytes(), %errno, "could not count the files of an account: it may send nothing until they are counted");
                 Counted::Not
             }
         }

@@ -53,7 +53,7 @@ impl Heritage {
     /// Gives them to the new directory of a draft, as far as the server's user may.
     pub(super) fn give(&self, draft: &OwnedFd, name: &Name) {
         let tell = |what: &str, errno: Errno| {
-            tracing::warn!(%name, %errno, "could not hand the {what} down to a new version");
+            tracing::warn!(name = name.as_bytes(), %errno, "could not hand the {what} down to a new version");
         };
         if let Some(group) = self.group
             && let Err(errno) = give_group(draft, group, name)

@@ -34,7 +34,7 @@ impl Store {
             .map_err(std::io::Error::from)
             .and_then(|file| std::fs::File::from(file).write_all(name.as_bytes()));
         if let Err(error) = noted {
-            tracing::warn!(%name, %error, "the versions of a directory count for no quota: could not note its name");
+            tracing::warn!(name = name.as_bytes(), %error, "the versions of a directory count for no quota: could not note its name");
         }
     }
 

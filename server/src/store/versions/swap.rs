@@ -118,7 +118,7 @@ impl Swap {
         store.touched_home(home, id, touched);
         if let Err(errno) = settle(home, id, &store.trash) {
             // It has happened all the same, or not; the next one settles what is left.
-            tracing::error!(%name, %errno, "could not settle the versions of a directory");
+            tracing::error!(name = name.as_bytes(), %errno, "could not settle the versions of a directory");
         }
         store.tidy(parents, name, home);
         self.version.set_state(&mut state, if swapped.is_ok() { State::Done } else { State::Next });
@@ -200,7 +200,7 @@ impl Store {
         let note = Note { facts, rollback: Some(*token) };
         if let Err(errno) = notes::write(&home, mark, &note) {
             // A version without a note, on a disk that is full: it comes back all the same.
-            tracing::warn!(%name, %errno, "could not note that a version comes back");
+            tracing::warn!(name = name.as_bytes(), %errno, "could not note that a version comes back");
         }
         let back = format!("{BACK}{mark}");
         sys::rename(&home, PREVIOUS.as_bytes(), &home, back.as_bytes()).map_err(failed)?;
@@ -211,7 +211,7 @@ impl Store {
         let swapped = self.exchange(parents, (&home, &back, name), &attributes, None, touched);
         self.touched_home(&home, &id, touched);
         if let Err(errno) = settle(&home, &id, &self.trash) {
-            tracing::error!(%name, %errno, "could not settle the versions of a directory");
+            tracing::error!(name = name.as_bytes(), %errno, "could not settle the versions of a directory");
         }
         self.tidy(parents, name, &home);
         if swapped.is_ok() {
@@ -236,7 +236,7 @@ impl Store {
             notes::keep(home, &versions.into_iter().flatten().collect::<Vec<_>>())
         });
         if let Err(errno) = tidied {
-            tracing::warn!(%name, %errno, "could not remove notes of versions that are gone");
+            tracing::warn!(name = name.as_bytes(), %errno, "could not remove notes of versions that are gone");
         }
     }
 
@@ -285,7 +285,7 @@ impl Store {
                         && let Err(errno) = done(home, token, &self.trash)
                     {
                         // The next publish forgets it.
-                        tracing::warn!(%name, %errno, "could not forget an older version");
+                        tracing::warn!(name = name.as_bytes(), %errno, "could not forget an older version");
                     }
                 }),
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => {

@@ -173,7 +173,7 @@ impl Version {
                 let note = Note { facts: Facts::now(files), rollback: None };
                 if let Err(errno) = notes::write(&self.home, mark, &note) {
                     // It is for people.
-                    tracing::warn!(name = %self.name, %errno, "could not note when a version is published");
+                    tracing::warn!(name = self.name.as_bytes(), %errno, "could not note when a version is published");
                 }
                 match sys::rename(&self.home, next.as_bytes(), &self.home, ready.as_bytes()) {
                     // Published after all, when that could not be made sure of.

@@ -168,7 +168,7 @@ impl Receiving {
         }
         state.roll_back();
         if let Err(error) = state.note_tail(&self.upload.name) {
-            tracing::warn!(name = %self.upload.name, %error, "bytes of an upload have to be sent again");
+            tracing::warn!(name = self.upload.name.as_bytes(), %error, "bytes of an upload have to be sent again");
         }
     }
 
