@@ -9,7 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use haul_protocol::Shown;
 
-use crate::config::{CertificateFiles, Config, Durability, Tls};
+use crate::config::{AccessLogFile, CertificateFiles, Config, Durability, Tls};
 use crate::error::StartError;
 use crate::http::forwarded::TrustedProxy;
 use crate::log::LogFormat;
@@ -136,6 +136,11 @@ pub struct Arguments {
     /// SIGHUP opens the file anew. Never inside of the root.
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
+
+    /// File to which the access log is appended, a line for each file that is stored or read, in the form of --log-format. SIGHUP opens
+    /// the file anew. Never inside of the root.
+    #[arg(long, value_name = "FILE")]
+    pub access_log: Option<PathBuf>,
 
     /// Form of the log: "text" for people, "json" for programs, an object a line.
     #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
@@ -363,6 +368,10 @@ impl Arguments {
             http_hosts: self.http_host.clone(),
             trusted_proxies: self.trusted_proxy.clone(),
             audit: self.audit.clone(),
+            access_log: self
+                .access_log
+                .clone()
+                .map(|path| AccessLogFile { path, format: self.log_format }),
             metrics: self.metrics.clone(),
             insecure: self.insecure,
             timeouts,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use haul_protocol::limits;
 
 use crate::http::forwarded::TrustedProxy;
+use crate::log::LogFormat;
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
 use crate::symlinks::Symlinks;
@@ -50,6 +51,8 @@ pub struct Config {
     pub trusted_proxies: Vec<TrustedProxy>,
     /// File to which the audit log is appended. Default: none.
     pub audit: Option<PathBuf>,
+    /// File to which the access log is appended. Default: none.
+    pub access_log: Option<AccessLogFile>,
     /// Address at which `/metrics`, `/health` and `/ready` are told over HTTP, in clear and to everybody. Default: none.
     pub metrics: Option<Listen>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
@@ -86,6 +89,7 @@ impl Config {
             http_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             audit: None,
+            access_log: None,
             metrics: None,
             insecure: false,
             guards_others: false,
@@ -99,6 +103,7 @@ impl Config {
     /// The ones that may change while it runs are not among them.
     pub(crate) fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
         let (a, b) = (self, other);
+        let path = |of: &Self| of.access_log.as_ref().map(|log| log.path.clone());
         let differ = [
             ("listen", a.listen != b.listen),
             ("root", a.root != b.root),
@@ -113,6 +118,7 @@ impl Config {
             ("http-host", a.http_hosts != b.http_hosts),
             ("trusted-proxy", a.trusted_proxies != b.trusted_proxies),
             ("audit", a.audit != b.audit),
+            ("access-log", path(a) != path(b)),
             ("metrics", a.metrics != b.metrics),
             ("insecure", a.insecure != b.insecure),
         ];
@@ -139,6 +145,15 @@ pub struct CertificateFiles {
     pub chain: PathBuf,
     /// PEM file of its private key.
     pub key: PathBuf,
+}
+
+/// The file of an access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The form of its lines.
+    pub format: LogFormat,
 }
 
 /// The promise of an acknowledgement.

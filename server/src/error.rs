@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use thiserror::Error;
 
 use crate::accounts::users_file::UsersError;
-use crate::audit::AuditError;
+use crate::audit::LogFileError;
 use crate::keys::KeyError;
 use crate::net::listen::ListenError;
 use crate::settings_file::SettingsError;
@@ -41,7 +41,7 @@ pub enum StartError {
     /// The accounts.
     #[error("{0}")]
     Accounts(String),
-    /// The audit log.
+    /// The audit log or the access log.
     #[error("{0}")]
     Audit(String),
     /// A thread or a file descriptor could not be had.
@@ -74,8 +74,8 @@ impl From<UsersError> for StartError {
     }
 }
 
-impl From<AuditError> for StartError {
-    fn from(error: AuditError) -> Self {
+impl From<LogFileError> for StartError {
+    fn from(error: LogFileError) -> Self {
         Self::Audit(error.to_string())
     }
 }

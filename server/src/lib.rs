@@ -37,8 +37,7 @@ mod http;
 mod json_line;
 mod keys;
 mod locks;
-#[doc(hidden)]
-pub mod log;
+mod log;
 mod maintenance;
 mod metrics;
 mod monitor;
@@ -59,10 +58,11 @@ mod symlinks;
 mod uploads;
 mod versions;
 
-pub use config::{CertificateFiles, Config, Durability, Tls};
+pub use config::{AccessLogFile, CertificateFiles, Config, Durability, Tls};
 pub use error::StartError;
 pub use http::forwarded::{TrustedProxy, TrustedProxyError};
 pub use keys::KeyError;
+pub use log::LogFormat;
 pub use net::listen::{Listen, ListenError};
 pub use server::{Listening, Ready, Server};
 pub use services::timeouts::Timeouts;

@@ -102,6 +102,8 @@ pub(crate) enum Rank {
     Buffers,
     /// The audit log.
     Audit,
+    /// Lines of the access log that wait.
+    Access,
     /// The certificate that new connections see.
     Certificate,
     /// The pin of the key that comes next.

@@ -14,10 +14,9 @@ use anyhow::Context;
 use clap::ArgMatches;
 use haul_protocol::Shown;
 use haul_server::cli::{Arguments, Command, Environment, HOW_TO_START, usual_config_dir};
-use haul_server::log::LogFormat;
 use haul_server::process::{self, Reach, SystemUser};
 use haul_server::stdio::{self, Caller, StdioError};
-use haul_server::{Config, Listen, Server, StartError};
+use haul_server::{Config, Listen, LogFormat, Server, StartError};
 
 use signals::{Wanted, Watch};
 
@@ -208,6 +207,9 @@ fn start(arguments: &Arguments, umask: u32) -> Result<Server, StartError> {
 
 /// Does something else than to serve.
 fn run(command: &Command) -> Result<(), StartError> {
+        if let Some(access) = &config.access_log {
+            reach = reach.appending(&access.path);
+        }
     let (out, people) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
     let mut environment = Environment { usual: usual_config_dir(), out, people };
     match command {
@@ -275,7 +277,7 @@ fn serve(
 ) -> anyhow::Result<()> {
     let addresses: Vec<String> = server.addresses().map(ToString::to_string).collect();
     let stop = server.stopper();
-    let reopen = server.audit_reopener();
+    let reopen = server.log_reopener();
     let tune = server.tuner();
     let reload_failed = server.reload_failed();
     service::watch(server.watcher()).context("could not start a thread")?;
@@ -302,7 +304,7 @@ fn serve(
         match watch.next() {
             Some(Wanted::Reload) if reopen.is_none() && arguments.config.is_none() => {
                 tracing::warn!(
-                    "SIGHUP: without --config and without an audit log hauld has nothing to reload, and stops; start it \
+                    "SIGHUP: without --config, an audit log or an access log hauld has nothing to reload, and stops; start it \
                      again"
                 );
                 return Some(Wanted::Stop);

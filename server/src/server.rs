@@ -24,7 +24,7 @@ use crate::services::invitation::Invitation;
 use crate::store::Store;
 use opening::tuning;
 pub use opening::{Listening, Ready};
-use threads::{AbortOnPanic, Watched, commit, joined};
+use threads::{AbortOnPanic, Watched, commit, joined, joined_soon, writing};
 
 /// A running server.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub struct Server {
     watcher: JoinHandle<()>,
     watched: Option<Watched>,
     config: Config,
+    access: Option<JoinHandle<()>>,
 }
 
 /// Time between two looks whether the committer is done.
@@ -49,7 +50,7 @@ impl Ready {
     /// # Errors
     /// If a thread can't be had.
     pub fn start(self) -> Result<Server, StartError> {
-        let Self { runtime, workers, durable, config, monitor } = self;
+        let Self { runtime, workers, durable, config, monitor, access } = self;
         let spawn = |name: String, run: fn(&Arc<Runtime>)| {
             let runtime = Arc::clone(&runtime);
             thread::Builder::new().name(name).spawn(move || {
@@ -77,6 +78,7 @@ impl Ready {
             None => None,
         };
         Ok(Server {
+        let access = access.map(writing).transpose()?;
             runtime,
             workers,
             timer,
@@ -86,6 +88,7 @@ impl Ready {
             watcher,
             watched,
             config,
+            access,
         })
     }
 }
@@ -229,7 +232,7 @@ impl Server {
         }
         self.watcher.thread().unpark();
         joined(self.watcher);
-        if let Some(audit) = &services.audit {
+        if let Some(audit) = &services.logs.audit {
             audit.end();
         }
     }
@@ -239,6 +242,10 @@ impl Server {
     pub fn tuner(&self) -> impl Fn(&Config) -> Vec<&'static str> + Send + 'static {
         let (runtime, started) = (Arc::clone(&self.runtime), self.config.clone());
         move |config| {
+        if let (Some(log), Some(thread)) = (&services.logs.access, self.access) {
+            log.end();
+            joined_soon(thread);
+        }
             runtime.services.tune(tuning(config), config.keep_free);
             runtime.services.metrics.reloaded(true);
             started.needs_restart(config)
@@ -257,10 +264,11 @@ impl Server {
         move |limit| runtime.is_stuck(limit)
     }
 
-    /// A function that opens the audit log anew, for a program that is told that the file was renamed. `None`: the server
-    /// has no audit log.
-    pub fn audit_reopener(&self) -> Option<impl Fn() + Send + 'static> {
-        let audit = Arc::clone(self.runtime.services.audit.as_ref()?);
-        Some(move || audit.reopen())
+    /// A function that opens the audit log and the access log anew, for a program that is told that the files were renamed.
+    /// `None`: the server has neither.
+    pub fn log_reopener(&self) -> Option<impl Fn() + Send + 'static> {
+        let logs = &self.runtime.services.logs;
+        let logs = logs.are_there().then(|| logs.clone())?;
+        Some(move || logs.reopen())
     }
 }

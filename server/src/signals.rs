@@ -3,7 +3,7 @@
 //! | signal | who sends it | hauld |
 //! |---|---|---|
 //! | `SIGTERM`, `SIGINT` | a service manager, Ctrl-C | stops in order; a second one ends it at once |
-//! | `SIGHUP` | a terminal that is closed, or who wants a reload | reads its file of settings again and opens its audit log anew, whichever it has; with neither the same as `SIGTERM`, and says that it reloads nothing; stays ignored if it was when hauld was started (`nohup`) |
+//! | `SIGHUP` | a terminal that is closed, or who wants a reload | reads its file of settings again and opens its audit log and its access log anew, whichever it has; with none the same as `SIGTERM`, and says that it reloads nothing; stays ignored if it was when hauld was started (`nohup`) |
 //! | `SIGXCPU` | the kernel: the limit of processor time is used up, `SIGKILL` comes next | stops in order |
 //! | `SIGXFSZ` | the kernel: a file would be longer than the process may write | nothing: the write fails with `EFBIG`, and one upload is refused |
 //! | `SIGPIPE` | the kernel: a peer has gone | nothing (the Rust runtime ignores it): the write fails with `EPIPE` |

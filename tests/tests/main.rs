@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+mod access_log;
 mod accounts;
 mod accounts_apart;
 mod accounts_change;

@@ -1,9 +1,11 @@
 //! The events that the audit log tells of: who, and what.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use haul_protocol::{Digest, LinkTarget, Name};
 
+use super::access_line::Access;
 use super::line::Line;
 use super::who::Who;
 
@@ -14,6 +16,10 @@ pub(crate) struct Event {
     pub(crate) what: What,
     /// The change is seen when the directory that it is in is published.
     pub(crate) in_draft: bool,
+    /// When its client has asked for it.
+    pub(crate) begun: Instant,
+    /// The dialect of the client.
+    pub(crate) dialect: &'static str,
 }
 
 /// A change. Names are those in the store.
@@ -21,6 +27,8 @@ pub(crate) struct Event {
 pub(crate) enum What {
     /// A file was stored.
     File { name: Name, size: u64, digest: Option<Digest> },
+    /// The same, out of a file of the store.
+    Copy { name: Name, size: u64, digest: Option<Digest> },
     /// A symlink was made.
     Symlink { name: Name, target: LinkTarget },
     /// A directory is there.
@@ -46,6 +54,7 @@ impl What {
         let whole = |name: Name| directory.join(name.as_bytes()).unwrap_or(name);
         match self {
             Self::File { name, size, digest } => Self::File { name: whole(name), size, digest },
+            Self::Copy { name, size, digest } => Self::Copy { name: whole(name), size, digest },
             Self::Symlink { name, target } => Self::Symlink { name: whole(name), target },
             Self::Directory { name } => Self::Directory { name: whole(name) },
             Self::Removal { name } => Self::Removal { name: whole(name) },
@@ -61,10 +70,30 @@ impl Event {
         self.line().flag("uncertain")
     }
 
+    /// The line of the access log, about a file.
+    pub(super) fn access(&self, is_certain: bool) -> Option<Access<'_>> {
+        let (operation, name, bytes, digest) = match &self.what {
+            What::File { name, size, digest } => ("put", name, *size, *digest),
+            What::Copy { name, size, digest } => ("copy", name, *size, *digest),
+            What::Symlink { .. }
+            | What::Directory { .. }
+            | What::Removal { .. }
+            | What::Rename { .. }
+            | What::Versions { .. } => return None,
+        };
+        let result = match (is_certain, self.in_draft) {
+            (false, _) => "uncertain",
+            (true, true) => "draft",
+            (true, false) => "done",
+        };
+        let (who, dialect, time) = (&*self.who, self.dialect, self.begun.elapsed());
+        Some(Access { who, dialect, operation, result, bytes, time, digest, name })
+    }
+
     pub(super) fn line(&self) -> Line {
         let line = |event| Line::of(event, &self.who);
         let line = match &self.what {
-            What::File { name, size, digest } => {
+            What::File { name, size, digest } | What::Copy { name, size, digest } => {
                 named(line("file"), name).number("size", *size).digest(*digest)
             }
             What::Symlink { name, target } => {

@@ -1,5 +1,5 @@
 //! The audit log: one line of JSON for each login, each refusal, each change that clients have made, and each change of the
-//! accounts.
+//! accounts. And the access log ([`access`]), which is told of the same changes.
 //!
 //! A change is told when it is over, and durable if that was promised; one that has happened and may not last is told as
 //! uncertain. Its line is with the kernel before its answer leaves: a crash of the process loses no line of a change that was
@@ -8,9 +8,12 @@
 //! Each run of a server begins with a line and ends with one. If the last line is missing, lines may be missing as well, and
 //! the first line of the next run says so.
 
+pub(crate) mod access;
+mod access_line;
 mod event;
 mod file;
 mod line;
+mod log_file;
 mod who;
 
 use std::path::{Path, PathBuf};
@@ -20,15 +23,70 @@ use std::time::Instant;
 
 use crate::accounts::{Account, AccountName};
 use crate::locks::{Mutex, Rank};
+use access::AccessLog;
 pub(crate) use event::{Changed, Event, What};
-pub(crate) use file::AuditError;
 use file::Writer;
 use line::Line;
+pub(crate) use log_file::LogFileError;
 pub(crate) use who::Who;
 
 /// Lines about refused logins that are written in a second, and about refused requests. The log tells how many more there were.
 const LOGINS: u64 = 10;
 const REQUESTS: u64 = 1000;
+
+/// The logs that are told of clients, those that anybody wants.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Logs {
+    pub(crate) audit: Option<Arc<Audit>>,
+    pub(crate) access: Option<Arc<AccessLog>>,
+}
+
+impl Logs {
+    /// Whether there is any.
+    pub(crate) fn are_there(&self) -> bool {
+        self.audit.is_some() || self.access.is_some()
+    }
+
+    /// Changes are over. Those that were refused have not happened, and are not told here; those that are uncertain have, and
+    /// may not last.
+    pub(crate) fn over<E>(
+        &self,
+        events: &[Event],
+        result: &Result<(), E>,
+        is_uncertain: impl Fn(&E) -> bool,
+    ) {
+        let is_certain = match result {
+            Ok(()) => true,
+            Err(error) if is_uncertain(error) => false,
+            Err(_) => return,
+        };
+        for event in events {
+            if let Some(audit) = &self.audit {
+                audit.add(if is_certain { event.line() } else { event.uncertain() });
+            }
+            if let Some(access) = &self.access {
+                event.access(is_certain).into_iter().for_each(|line| access.add(&line));
+            }
+        }
+    }
+
+    /// Has the audit log written as far as it is known.
+    pub(crate) fn flush(&self) {
+        if let Some(audit) = &self.audit {
+            audit.flush();
+        }
+    }
+
+    /// Opens the files anew: somebody has renamed them.
+    pub(crate) fn reopen(&self) {
+        if let Some(audit) = &self.audit {
+            audit.reopen();
+        }
+        if let Some(access) = &self.access {
+            access.reopen();
+        }
+    }
+}
 
 /// The audit log.
 #[derive(Debug)]
@@ -61,7 +119,7 @@ impl Audit {
     ///
     /// # Errors
     /// If the file can't be had, is no regular file, or is below the root.
-    pub(crate) fn open(path: PathBuf, root: &Path) -> Result<Self, AuditError> {
+    pub(crate) fn open(path: PathBuf, root: &Path) -> Result<Self, LogFileError> {
         let state = State {
             writer: Writer::open(path, root)?,
             logins: Few::new("login_refused", LOGINS),
@@ -94,22 +152,6 @@ impl Audit {
     pub(crate) fn refused(&self, who: &Who, code: &str, message: &str) {
         let line = || Line::of("refused", who).text("code", code).text("message", message);
         self.add_few(|state| &mut state.requests, line);
-    }
-
-    /// Changes are over. Those that were refused have not happened, and are not told here; those that are uncertain have, and
-    /// may not last.
-    pub(crate) fn over<E>(
-        &self,
-        events: &[Event],
-        result: &Result<(), E>,
-        is_uncertain: impl Fn(&E) -> bool,
-    ) {
-        let line = match result {
-            Ok(()) => Event::line,
-            Err(error) if is_uncertain(error) => Event::uncertain,
-            Err(_) => return,
-        };
-        events.iter().for_each(|event| self.add(line(event)));
     }
 
     /// Other accounts hold from now on.

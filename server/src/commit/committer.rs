@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::notify::{ConnectionId, Done, Notify, ReplyTo, Ticket};
 use super::queue::Queue;
-use crate::audit::Audit;
+use crate::audit::Logs;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::store::{Change, Committing, Store, StoreError};
@@ -103,7 +103,7 @@ impl Committer {
         store: &Arc<Store>,
         uploads: &Uploads,
         notify: &dyn Notify,
-        (audit, metrics): (Option<&Audit>, &Metrics),
+        (logs, metrics): (&Logs, &Metrics),
     ) {
         let mut committing = Committing::new(store);
         let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
@@ -147,7 +147,7 @@ impl Committer {
             {
                 metrics.changed(kind, result.is_ok());
             }
-            tell((store, uploads, audit), notify, results.into_iter().zip(durable));
+            tell((store, uploads, logs), notify, results.into_iter().zip(durable));
             for connection in self.0.done(std::mem::replace(&mut weight, next)) {
                 notify.wake(ConnectionId(connection));
             }
@@ -158,21 +158,19 @@ impl Committer {
 
 /// Leaves what became of changes at the connections that asked for them.
 fn tell(
-    (store, uploads, audit): (&Store, &Uploads, Option<&Audit>),
+    (store, uploads, logs): (&Store, &Uploads, &Logs),
     notify: &dyn Notify,
     done: impl Iterator<Item = (Result<(), StoreError>, ToTell)>,
 ) {
     let mut wake: Vec<ConnectionId> = Vec::new();
     let done: Vec<_> = done.collect();
     // Before any of them can be answered.
-    if let Some(audit) = audit {
-        for (result, (ticket, _)) in &done {
-            if let Some(ticket) = ticket {
-                audit.over(&ticket.events, result, StoreError::is_uncertain);
-            }
+    for (result, (ticket, _)) in &done {
+        if let Some(ticket) = ticket {
+            logs.over(&ticket.events, result, StoreError::is_uncertain);
         }
-        audit.flush();
     }
+    logs.flush();
     for (result, (ticket, publishing)) in done {
         if let Some(publishing) = publishing {
             uploads.published(store, publishing, result.is_ok());

@@ -53,7 +53,7 @@ pub(crate) struct Ticket {
     /// Its key in the table of connections.
     pub(crate) connection: ConnectionId,
     pub(crate) reply_to: ReplyTo,
-    /// The changes that they ask for, each for its result, if there is an audit log.
+    /// The changes that they ask for, each for its result, if a log is told of them.
     pub(crate) events: Vec<Event>,
 }
 

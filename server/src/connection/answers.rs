@@ -35,7 +35,7 @@ impl Connection {
         self.submit_with(reply_to, change, publishing, event.into_iter().collect(), turn);
     }
 
-    /// The same. `events`: what the audit log is told of each of the change's results.
+    /// The same. `events`: what the logs are told of each of the change's results.
     pub(super) fn submit_with(
         &mut self,
         reply_to: ReplyTo,

@@ -1,29 +1,36 @@
-//! A connection tells the audit log: its login, the changes that its client asks for, and refusals.
+//! A connection tells the audit log of its login, the changes that its client asks for, and refusals; and the access log of the
+//! files that its client stores and reads.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use haul_protocol::{Code, RequestId};
+use haul_protocol::{Code, Digest, Name, RequestId};
 
-use super::Connection;
 use super::file_body::Incoming;
+use super::{Connection, Dialect};
 use crate::accounts::Login;
-use crate::audit::{Audit, Changed, Event, What, Who};
+use crate::audit::access::Reading;
+use crate::audit::{Changed, Event, Logs, What, Who};
+use crate::metrics::Speaks;
 use crate::refusal::Refusal;
 use crate::store::Change;
 use crate::uploads::Publishing;
 
-/// Tells the audit log in the name of one client.
+/// The dialect of an upload whose bytes come in order: tus, or the draft of the IETF.
+const TUS: &str = "tus";
+
+/// Tells the logs in the name of one client.
 #[derive(Debug)]
 pub(super) struct Teller {
-    audit: Arc<Audit>,
+    logs: Logs,
     who: Arc<Who>,
 }
 
 impl Teller {
     /// For a client that has not logged in. `None`: there is no log.
-    pub(super) fn new(audit: Option<&Arc<Audit>>, peer: &str) -> Option<Self> {
+    pub(super) fn new(logs: &Logs, peer: &str) -> Option<Self> {
         let who = || Who { account: None, token: None, address: peer.to_owned() };
-        audit.map(|audit| Self { audit: Arc::clone(audit), who: Arc::new(who()) })
+        logs.are_there().then(|| Self { logs: logs.clone(), who: Arc::new(who()) })
     }
 
     /// The client is another one, which has not logged in.
@@ -37,19 +44,21 @@ impl Connection {
     pub(super) fn tell_login(&mut self, login: &Login) {
         self.metrics().logins.add(1);
         self.seen().is_of(Some(login.account.name.to_string()));
-        let Some(Teller { audit, who }) = &mut self.teller else { return };
+        let Some(Teller { logs, who }) = &mut self.teller else { return };
         *who = Arc::new(Who {
             account: Some(login.account.name.clone()),
             token: Some(login.proof().to_string()),
             address: who.address.clone(),
         });
-        audit.login(who);
+        if let Some(audit) = &logs.audit {
+            audit.login(who);
+        }
     }
 
     /// A login is refused. `token`: the id of its token.
     pub(super) fn tell_refused_login(&self, token: &str) {
         self.metrics().failed_logins.add(1);
-        if let Some(Teller { audit, who }) = &self.teller {
+        if let Some(Teller { logs: Logs { audit: Some(audit), .. }, who }) = &self.teller {
             audit.login_refused(&who.address, token);
         }
     }
@@ -57,7 +66,7 @@ impl Connection {
     /// A request is refused.
     pub(super) fn tell_refusal(&self, refusal: &Refusal) {
         self.metrics().refused(refusal.code());
-        if let Some(Teller { audit, who }) = &self.teller {
+        if let Some(Teller { logs: Logs { audit: Some(audit), .. }, who }) = &self.teller {
             audit.refused(who, refusal.code().as_str(), refusal.message());
         }
     }
@@ -74,24 +83,60 @@ impl Connection {
 
     /// A change of an entry of the staged tree is over.
     pub(super) fn tell_over(&self, event: &Event, result: &Result<(), Refusal>) {
-        if let Some(Teller { audit, .. }) = &self.teller {
-            audit.over(std::slice::from_ref(event), result, Refusal::is_uncertain);
+        if let Some(Teller { logs, .. }) = &self.teller {
+            logs.over(std::slice::from_ref(event), result, Refusal::is_uncertain);
         }
     }
 
     /// A change that is to be told when it is over; `None` if there is no log. Its names are those of the connection.
     pub(super) fn event(&self, what: impl FnOnce() -> What) -> Option<Event> {
         let who = Arc::clone(&self.teller.as_ref()?.who);
-        Some(match self.version() {
-            Some(version) => Event { who, what: what().below(&version.name), in_draft: true },
-            None => Event { who, what: what(), in_draft: false },
-        })
+        let (what, in_draft) = match self.version() {
+            Some(version) => (what().below(&version.name), true),
+            None => (what(), false),
+        };
+        Some(Event { who, what, in_draft, begun: Instant::now(), dialect: self.speaks() })
     }
 
-    /// The same for a file whose bytes are here.
+    /// The word of its dialect.
+    fn speaks(&self) -> &'static str {
+        let speaks = match &self.dialect {
+            Dialect::Haul(_) => Speaks::Haul,
+            Dialect::Classic | Dialect::Unknown => Speaks::Classic,
+            Dialect::Http(_) => Speaks::Http,
+        };
+        speaks.as_str()
+    }
+
+    /// Tells the access log, when it is dropped, that bytes of a file have gone to the client, who was to get `wanted` of them.
+    /// `None`: there is no access log.
+    pub(super) fn reading(
+        &self,
+        name: &Name,
+        digest: Option<Digest>,
+        wanted: u64,
+    ) -> Option<Box<Reading>> {
+        let Teller { logs, who } = self.teller.as_ref()?;
+        let log = Arc::clone(logs.access.as_ref()?);
+        let (who, dialect, name) = (Arc::clone(who), self.speaks(), name.clone());
+        let (begun, gone) = (Instant::now(), 0);
+        Some(Box::new(Reading { log, who, dialect, name, digest, begun, wanted, gone }))
+    }
+
+    /// Bytes of a file are read, and part of an answer.
+    pub(super) fn is_read(&self, name: &Name, digest: Option<Digest>, bytes: usize) {
+        let bytes = bytes as u64;
+        if let Some(mut reading) = self.reading(name, digest, bytes) {
+            reading.moved(bytes);
+        }
+    }
+
+    /// A change of a file whose bytes are here, as [`event`](Self::event).
     pub(super) fn event_of_file(&self, file: &Incoming) -> Option<Event> {
-        let Incoming { name, size, digest, .. } = file;
-        self.event(|| What::File { name: name.clone(), size: *size, digest: *digest })
+        let Incoming { name, size, digest, begun, .. } = file;
+        let event =
+            self.event(|| What::File { name: name.clone(), size: *size, digest: *digest })?;
+        Some(Event { begun: *begun, ..event })
     }
 
     /// The same for a change of one entry, or of versions.
@@ -109,9 +154,12 @@ impl Connection {
             Change::Remove { name } => What::Removal { name: name.clone() },
             Change::Rename { name, to, .. } => What::Rename { name: name.clone(), to: to.clone() },
             Change::Upload(_) | Change::Confirm(_) => {
-                let (digest, size) = publishing?.file();
-                let digest = Some(digest);
-                What::File { name: change.name()?.clone(), size, digest }
+                let publishing = publishing?;
+                let ((digest, size), name) = (publishing.file(), change.name()?.clone());
+                let event = self.event(|| What::File { name, size, digest: Some(digest) })?;
+                let begun = publishing.begun();
+                let dialect = if publishing.is_ordered() { TUS } else { event.dialect };
+                return Some(Event { begun, dialect, ..event });
             }
             Change::Version(_) => {
                 let name = self.version()?.name.clone();
@@ -132,9 +180,9 @@ impl Connection {
     }
 
     /// Versions of a directory change places, which everybody sees.
-    fn event_of_versions(&self, name: haul_protocol::Name, changed: Changed) -> Option<Event> {
-        let who = Arc::clone(&self.teller.as_ref()?.who);
-        Some(Event { who, what: What::Versions { name, changed }, in_draft: false })
+    fn event_of_versions(&self, name: Name, changed: Changed) -> Option<Event> {
+        let event = self.event(|| What::Versions { name: name.clone(), changed })?;
+        Some(Event { what: What::Versions { name, changed }, in_draft: false, ..event })
     }
 
     /// A request waits until the staged tree is visible.

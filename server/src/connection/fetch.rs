@@ -192,6 +192,7 @@ impl Connection {
             return Ok(Next::Full);
         }
         read_all(&file, size, body)?;
+        self.is_read(&name, None, size);
         turn.share.took(size);
         Ok(Next::There)
     }

@@ -1,6 +1,6 @@
 //! A file that comes in one body: its limits, and how it is staged.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use haul_protocol::{Attributes, Code, Digest, FileHasher, Mtime, Name, RequestId, limits};
 
@@ -23,6 +23,8 @@ pub(super) struct Incoming {
     pub(super) sent: Option<Box<Sent>>,
     /// The digest of the bytes; a classic client does not state it, and a bundle has one for all.
     pub(super) digest: Option<Digest>,
+    /// When its header came.
+    pub(super) begun: Instant,
     /// The digest is wanted also if nobody states it.
     hashes: bool,
     pub(super) attributes: Attributes,
@@ -80,9 +82,9 @@ impl Incoming {
         let room = services.store.admit(&name, size)?;
         // A header keeps no room from others before its body comes.
         room.used(room.left().saturating_sub(ADVANCE));
-        let hashes = services.audit.is_some();
-        let (sent, stream) = (None, None);
-        Ok(Self { id, name, size, sent, digest, hashes, attributes, room, share, stream })
+        let hashes = services.logs.audit.is_some();
+        let (sent, stream, begun) = (None, None, Instant::now());
+        Ok(Self { id, name, size, sent, digest, begun, hashes, attributes, room, share, stream })
     }
 
     /// The same from a client of HTTP, which states no digest that the server could keep: the server makes it.

@@ -202,9 +202,13 @@ impl Connection {
         let id = get.wanted.id;
         match get.advance(self.transport.sends_files(), turn) {
             Ok(None) => return Some(get),
-            Ok(Some(Ready::Read(facts, bytes))) => self.answer_with(id, Reply::Part(facts), bytes),
+            Ok(Some(Ready::Read(facts, bytes))) => {
+                self.is_read(&get.wanted.name, facts.digest, bytes.len());
+                self.answer_with(id, Reply::Part(facts), bytes);
+            }
             Ok(Some(Ready::File(facts, sending, len))) => {
-                self.answer_from(id, Reply::Part(facts), sending, len);
+                let reading = self.reading(&get.wanted.name, facts.digest, len);
+                self.answer_from(id, Reply::Part(facts), sending.told_by(reading), len);
             }
             Err(refusal) => self.refuse(id, refusal),
         }

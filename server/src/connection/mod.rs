@@ -120,7 +120,7 @@ pub(crate) struct Connection {
     throttled: Option<u64>,
     /// When the account could last send more.
     freed: u64,
-    /// Tells the audit log, if there is one.
+    /// Tells the audit log and the access log, if there is any.
     teller: Option<Teller>,
     counted: Counted,
     /// The root that its client sees.
@@ -141,7 +141,7 @@ pub(crate) struct Connection {
     pending: usize,
     /// Requests whose changes wait in the worker's tree of new directories; none between two turns.
     fresh: Vec<RequestId>,
-    /// The changes that they ask for, if there is an audit log.
+    /// The changes that they ask for, if a log is told of them.
     fresh_events: Vec<Event>,
     /// The request that takes more than one turn.
     job: Option<Job>,
@@ -208,7 +208,7 @@ impl Connection {
             meter: None,
             throttled: None,
             freed: now,
-            teller: Teller::new(services.audit.as_ref(), &peer.address),
+            teller: Teller::new(&services.logs, &peer.address),
             counted: Counted::new(services, &peer.address),
             peer: peer.address,
             origin: Origin::from(peer.at),

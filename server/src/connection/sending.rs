@@ -7,6 +7,7 @@ use haul_protocol::Time;
 
 use super::turn::Turn;
 use super::{Connection, Step};
+use crate::audit::access::Reading;
 use crate::net::poller::Interest;
 use crate::services::places::Place;
 use crate::store::{Readable, Sent};
@@ -22,13 +23,20 @@ pub(super) struct Sending {
     offset: u64,
     /// When bytes last went, in milliseconds of the server's clock.
     advanced: u64,
+    /// Tells the access log of it.
+    reading: Option<Box<Reading>>,
     _place: Place,
 }
 
 impl Sending {
     /// Bytes of a file, from this offset on. `now`: the moment, in milliseconds of the server's clock.
     pub(super) fn new(file: Readable, offset: u64, place: Place, now: u64) -> Self {
-        Self { file, offset, advanced: now, _place: place }
+        Self { file, offset, advanced: now, reading: None, _place: place }
+    }
+
+    /// The same, of which the access log is told.
+    pub(super) fn told_by(self, reading: Option<Box<Reading>>) -> Self {
+        Self { reading, ..self }
     }
 
     /// Since when its place is not used.
@@ -65,7 +73,7 @@ impl Connection {
     /// Sends bytes of the file; returns how many: none if the socket takes nothing now.
     fn send_piece(&mut self, turn: &mut Turn<'_>) -> Result<usize, String> {
         let (left, now) = (self.half.apart(), turn.services.now());
-        let Some(Sending { file, offset, advanced, .. }) = &mut self.sending else {
+        let Some(Sending { file, offset, advanced, reading, .. }) = &mut self.sending else {
             return Err("it is not open".to_owned());
         };
         let sent =
@@ -84,6 +92,9 @@ impl Connection {
             return Ok(0);
         }
         (*offset, *advanced) = (*offset + sent as u64, now);
+        if let Some(reading) = reading {
+            reading.moved(sent as u64);
+        }
         turn.share.took(sent);
         self.has_sent(sent, now);
         self.half.sent_apart(sent as u64, Time::from_millis(now));

@@ -88,6 +88,12 @@ fn of_runtime(runtime: &Runtime, text: &mut Text) {
         "At so much hauld reads no more from most clients.",
         limit,
     );
+    text.family(
+        "hauld_access_log_lost_lines_total",
+        Counter,
+        "Lines of the access log that could not be written.",
+    );
+    text.sample(&[], services.logs.access.as_ref().map_or(0, |log| log.lost()));
     let stopping = usize::from(services.clock.is_stopping());
     one(text, "hauld_stopping", "1: hauld stops, and takes no more connections.", stopping);
 }

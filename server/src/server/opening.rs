@@ -14,9 +14,10 @@ use rustix::fs::Mode;
 use super::bounds::{Bounds, bounds, default_workers, largest_file};
 use crate::accounts::users_file::UsersFile;
 use crate::accounts::{Accounts, View};
-use crate::audit::Audit;
+use crate::audit::access::{AccessLog, AccessWriter};
+use crate::audit::{Audit, Logs};
 use crate::commit::notify::ConnectionId;
-use crate::config::{Config, Durability};
+use crate::config::{AccessLogFile, Config, Durability};
 use crate::error::StartError;
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
@@ -75,7 +76,7 @@ impl Listening {
             streams::decide(listener, &config, keys.as_ref())?;
         }
         streams::may_be_behind(&config.trusted_proxies, known)?;
-        let audit = config.audit.clone().map(|path| Audit::open(path, &config.root)).transpose()?;
+        let (logs, access) = logs(&config)?;
         let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group && !config.read_only;
         let (path, keep_free) = (&config.root, config.keep_free);
@@ -124,7 +125,7 @@ impl Listening {
             may_change,
             whole,
             accounts,
-            audit,
+            logs,
             keys,
             invitation,
             tuning,
@@ -149,7 +150,7 @@ impl Listening {
             }
         }
         let monitor = monitor.map(Arc::new);
-        Ok(Ready { runtime: Arc::new(runtime), workers, durable, config, monitor })
+        Ok(Ready { runtime: Arc::new(runtime), workers, durable, config, monitor, access })
     }
 }
 
@@ -163,6 +164,8 @@ pub struct Ready {
     pub(super) monitor: Option<Arc<Monitor>>,
 }
 
+    /// The work of the thread that writes the access log.
+    pub(super) access: Option<AccessWriter>,
 impl Ready {
     /// The root directory.
     #[must_use]
@@ -216,6 +219,16 @@ fn root_listener(store: &Store, name: &str) -> Option<Listener> {
             None
         }
     }
+}
+
+/// The audit log and the access log, and the work of the thread that writes the latter.
+fn logs(config: &Config) -> Result<(Logs, Option<AccessWriter>), StartError> {
+    let root = &config.root;
+    let audit = config.audit.clone().map(|path| Audit::open(path, root)).transpose()?;
+    let open = |AccessLogFile { path, format }| AccessLog::open(path, format, root, audit.as_ref());
+    let access = config.access_log.clone().map(open).transpose()?;
+    let (access, writer) = access.unzip();
+    Ok((Logs { audit: audit.map(Arc::new), access }, writer))
 }
 
 /// The settings that may change while the server runs.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::audit::access::AccessWriter;
 use crate::monitor::Monitor;
 use crate::runtime::Runtime;
 use crate::services::Services;
@@ -41,20 +42,33 @@ impl Watched {
         let [monitor, disk] = self.threads;
         joined(monitor);
         // It holds the server's sockets, whose files go with them.
-        let begun = Instant::now();
-        while !disk.is_finished() && begun.elapsed() < ANSWERS {
-            thread::park_timeout(LOOK);
-        }
-        if disk.is_finished() {
-            joined(disk);
-        }
+        joined_soon(disk);
+    }
+}
+
+/// The thread that writes the access log.
+pub(super) fn writing(access: AccessWriter) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(String::from("access-log")).spawn(move || {
+        let _end_with_me = AbortOnPanic;
+        access.run();
+    })
+}
+
+/// Waits for a thread that may wait for the disk, but not for ever.
+pub(super) fn joined_soon(thread: JoinHandle<()>) {
+    let begun = Instant::now();
+    while !thread.is_finished() && begun.elapsed() < ANSWERS {
+        thread::park_timeout(LOOK);
+    }
+    if thread.is_finished() {
+        joined(thread);
     }
 }
 
 pub(super) fn commit(runtime: &Arc<Runtime>) {
-    let Services { store, uploads, committer, audit, metrics, .. } = &*runtime.services;
+    let Services { store, uploads, committer, logs, metrics, .. } = &*runtime.services;
     if let Some(committer) = committer {
-        committer.run(store, uploads, &**runtime, (audit.as_deref(), metrics));
+        committer.run(store, uploads, &**runtime, (logs, metrics));
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use haul_protocol::Durability;
 
 use crate::accounts::{Account, Accounts, View};
-use crate::audit::Audit;
+use crate::audit::Logs;
 use crate::commit::committer::Committer;
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
@@ -50,8 +50,7 @@ pub(crate) struct Services {
     pub(crate) seats: Arc<Seats>,
     /// Logins of browsers.
     pub(crate) sessions: Sessions,
-    /// `None`: nobody wants one.
-    pub(crate) audit: Option<Arc<Audit>>,
+    pub(crate) logs: Logs,
     pub(crate) store: Arc<Store>,
     /// Whether anything may be changed: not by a server that only reads.
     pub(crate) may_change: bool,
@@ -85,7 +84,7 @@ pub(crate) struct Settings {
     pub(crate) may_change: bool,
     pub(crate) whole: View,
     pub(crate) accounts: Accounts,
-    pub(crate) audit: Option<Audit>,
+    pub(crate) logs: Logs,
     pub(crate) keys: Option<Keys>,
     pub(crate) invitation: Option<Invitation>,
     pub(crate) tuning: Tuning,
@@ -107,7 +106,7 @@ impl Services {
             may_change,
             whole,
             accounts,
-            audit,
+            logs,
             keys,
             invitation,
             tuning,
@@ -129,7 +128,7 @@ impl Services {
             // The other half is for those that come.
             seats: Seats::new(connections, door / 2),
             sessions: Sessions::default(),
-            audit: audit.map(Arc::new),
+            logs,
             store,
             may_change,
             whole,
@@ -171,12 +170,12 @@ impl Services {
     pub(crate) fn look_at_accounts(&self, reads: bool) {
         let _turn = self.rereading.lock();
         self.accounts.look(reads, |accounts| {
-            if let Some(audit) = &self.audit {
+            if let Some(audit) = &self.logs.audit {
                 audit.accounts(&self.accounts.all(), accounts);
             }
             self.prepare_for(accounts);
         });
-        if let Some(audit) = &self.audit {
+        if let Some(audit) = &self.logs.audit {
             audit.look();
         }
         self.lines.look();
@@ -191,9 +190,7 @@ impl Services {
 
     /// Has the audit log written as far as it is known: before an answer leaves.
     pub(crate) fn flush_audit(&self) {
-        if let Some(audit) = &self.audit {
-            audit.flush();
-        }
+        self.logs.flush();
     }
 
     /// Before any client is one of these accounts, which are all that there are: sets their limits, and makes the roots that

@@ -57,9 +57,7 @@ impl Services {
         publishing: Option<Publishing>,
         result: Result<(), Refusal>,
     ) -> Done {
-        if let Some(audit) = &self.audit {
-            audit.over(&ticket.events, &result, Refusal::is_uncertain);
-        }
+        self.logs.over(&ticket.events, &result, Refusal::is_uncertain);
         if let Some(publishing) = publishing {
             self.uploads.published(&self.store, publishing, result.is_ok());
         }

@@ -130,14 +130,14 @@ fn open(
     let directory = rustix::fs::openat(CWD, ".", place::DIRECTORY, Mode::empty());
     let Place { directory, path } = place::place(directory.map_err(std::io::Error::from)?)?;
     config.root = path;
-    let audit = config.audit.clone();
+    let logs = [config.audit.clone(), config.access_log.clone().map(|log| log.path)];
     let (direct, offer) = is_direct.then(direct::listen).flatten().unzip();
     let ready = Server::at(directory, config, direct).open()?;
     let own = ready.adopt(client, "standard input")?;
     if is_confined {
         let mut reach = Reach::new(ready.root());
-        if let Some(audit) = &audit {
-            reach = reach.appending(audit);
+        for log in logs.iter().flatten() {
+            reach = reach.appending(log);
         }
         reach.confine()?;
     }

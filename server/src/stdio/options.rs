@@ -64,8 +64,10 @@ impl Options {
         config.insecure = false;
         config.metrics = None;
         config.audit = config.audit.filter(|_| is_typed("audit"));
-        if config.audit.as_ref().is_some_and(|path| path.is_relative()) {
-            let message = "--audit needs an absolute path here: the server has the root as its working directory";
+        config.access_log = config.access_log.filter(|_| is_typed("access_log"));
+        let access = config.access_log.as_ref().map(|log| &log.path);
+        if config.audit.iter().chain(access).any(|path| path.is_relative()) {
+            let message = "--audit and --access-log need absolute paths here: the server has the root as its working directory";
             return Err(Arguments::command().error(ErrorKind::ValueValidation, message));
         }
         config.workers = config.workers.or(Some(WORKERS));

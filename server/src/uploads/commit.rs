@@ -1,6 +1,7 @@
 //! From a complete upload to a committed file, once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use haul_protocol::{Code, Digest, Token};
 
@@ -27,6 +28,8 @@ pub(crate) struct Publishing {
     pub(super) digest: Digest,
     pub(super) size: u64,
     pub(super) key: String,
+    /// When it was opened here.
+    pub(super) begun: Instant,
     /// Of an upload whose bytes came in order: it is busy until this is dropped.
     pub(super) ordered: Option<Busy>,
 }
@@ -35,6 +38,16 @@ impl Publishing {
     /// The digest and the size of the file.
     pub(crate) fn file(&self) -> (Digest, u64) {
         (self.digest, self.size)
+    }
+
+    /// When the upload was opened, by this process.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Whether its bytes came in order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.ordered.is_some()
     }
 }
 
@@ -72,7 +85,8 @@ impl Uploads {
         drop(writers);
         let (scope, key) = (scope.clone(), upload.key.clone());
         let size = upload.state().geometry().size();
-        let publishing = Publishing { token: *token, scope, digest, size, key, ordered: None };
+        let (begun, token) = (upload.begun, *token);
+        let publishing = Publishing { token, scope, digest, size, key, begun, ordered: None };
         let change = match (partial, &upload.published) {
             (Some(partial), _) => {
                 let attributes = upload.owner().attributes;

@@ -38,7 +38,7 @@ pub(crate) struct OpenUpload {
     unreserved: AtomicU64,
     /// Becomes true when its disk fails.
     spoiled: Option<Arc<AtomicBool>>,
-    begun: Instant,
+    pub(super) begun: Instant,
     /// Milliseconds from `begun` until a part was held last. Neither opening it again nor bytes that may be wrong count:
     /// they cost nothing.
     active: AtomicU64,

@@ -3,6 +3,7 @@
 use haul_protocol::{Code, EntryKind, Name};
 
 use super::asked::{Asked, Refused};
+use crate::audit::access::Reading;
 use crate::connection::Connection;
 use crate::connection::turn::Turn;
 use crate::http::head::Field;
@@ -24,6 +25,8 @@ pub(in crate::connection) struct Sending {
     /// The offset of the next byte.
     at: u64,
     end: u64,
+    /// Tells the access log of it.
+    reading: Option<Box<Reading>>,
     _place: Place,
 }
 
@@ -57,7 +60,8 @@ impl Connection {
         let place = turn.place().ok_or_else(busy)?;
         let file = store.open_for_client(parents, &inward)?;
         let modified = file.attributes().mtime.map(|mtime| mtime.s);
-        let validators = Validators::new(file.kept_digest(store), file.state(), modified);
+        let digest = file.kept_digest(store);
+        let validators = Validators::new(digest, file.state(), modified);
         let marked = |status| {
             let response = Response::new(status).with("ETag", &*validators.etag);
             match validators.modified.and_then(date) {
@@ -101,9 +105,13 @@ impl Connection {
             false => response,
         };
         self.begin_answer(&response, Length::Known(range.end - range.start));
-        let has_bytes = head.method == Method::Get && !range.is_empty();
+        if head.method != Method::Get {
+            return Ok(None);
+        }
         let (at, end) = (range.start, range.end);
-        Ok(has_bytes.then(|| Box::new(Sending { file, at, end, _place: place })))
+        let reading = self.reading(&inward, digest, end - at);
+        let sending = Sending { file, at, end, reading, _place: place };
+        Ok((at < end).then(|| Box::new(sending)))
     }
 
     /// Reads a little; returns it if it is to go on. A file that changes, or can't be read, breaks the answer off.
@@ -123,6 +131,9 @@ impl Connection {
                 half.append(&room[..read]);
                 turn.share.took(read);
                 sending.at += read as u64;
+                if let Some(reading) = &mut sending.reading {
+                    reading.moved(read as u64);
+                }
                 (sending.at < sending.end).then_some(sending)
             }
             Err(error) => {

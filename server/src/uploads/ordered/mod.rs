@@ -197,6 +197,7 @@ impl Using {
     /// over, the upload is busy.
     pub(crate) fn commit(self, mtime: Option<Mtime>) -> Result<(Change, Publishing), Refusal> {
         let (partial, size, digest) = self.receiving.take_whole(self.turn)?;
+        let begun = self.receiving.begun();
         let key = self.token.to_string();
         let busy = self.busy();
         let publishing = Publishing {
@@ -205,6 +206,7 @@ impl Using {
             digest,
             size,
             key,
+            begun,
             ordered: Some(busy),
         };
         let told = self.upload().facts.mtime.map(|(s, ns)| Mtime { s, ns });

@@ -1,6 +1,7 @@
 //! One upload whose bytes come in order: its partial, how far it is, and the request that has it.
 
 use std::task::Waker;
+use std::time::Instant;
 
 use haul_protocol::{Code, Digest, OrderedHasher};
 
@@ -13,6 +14,8 @@ use crate::store::{Flush, OrderedUpload, Partial, StoreError};
 #[derive(Debug)]
 pub(crate) struct Receiving {
     upload: OrderedUpload,
+    /// When it was opened by this process.
+    begun: Instant,
     state: Mutex<State>,
 }
 
@@ -58,7 +61,13 @@ impl Receiving {
             waker: waker.clone(),
             before: None,
         };
-        Self { upload, state: Mutex::new(Rank::Ordered, state) }
+        let state = Mutex::new(Rank::Ordered, state);
+        Self { upload, begun: Instant::now(), state }
+    }
+
+    /// When it was opened by this process.
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
     }
 
     /// The facts with which it was opened.

@@ -323,7 +323,7 @@ impl Connection {
             return Ok(());
         }
         let (change, size, digest) = copy.complete().map_err(failed)?;
-        let event = self.event(|| What::File { name: name.clone(), size, digest });
+        let event = self.event(|| What::Copy { name: name.clone(), size, digest });
         let reply_to = ReplyTo::Step(tree.id, Box::new(name));
         self.submit_with(reply_to, change, None, event.into_iter().collect(), turn);
         Ok(())

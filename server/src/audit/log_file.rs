@@ -1,0 +1,154 @@
+//! A file that lines are appended to: of the audit log, or of the access log.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A log can't be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogFileError {
+    #[error("could not open the {what} `{}`: {source}", path.display())]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("the {what} `{}` is no file", path.display())]
+    NoFile { what: &'static str, path: PathBuf },
+    #[error("the {what} `{}` would be below the root, where clients could replace it", path.display())]
+    InRoot { what: &'static str, path: PathBuf },
+    #[error("the access log `{}` is the audit log: each needs a file of its own", _0.display())]
+    Same(PathBuf),
+}
+
+/// The file of a log.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    /// The log, in words.
+    what: &'static str,
+    path: PathBuf,
+    pub(super) file: File,
+    /// The file ends with a part of a line.
+    is_torn: bool,
+}
+
+impl LogFile {
+    /// The file of this path, which is made for its owner alone if it is missing.
+    pub(super) fn open(
+        what: &'static str,
+        path: PathBuf,
+        root: &Path,
+    ) -> Result<Self, LogFileError> {
+        if let Ok(root) = root.canonicalize() {
+            let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+            let real = absolute.ancestors().find_map(|path| path.canonicalize().ok());
+            if real.is_some_and(|real| real.starts_with(&root)) {
+                return Err(LogFileError::InRoot { what, path });
+            }
+        }
+        let file = open(what, &path)?;
+        // A file that can't be read may end in any way.
+        let is_torn = end_of(&path, 1).is_ok_and(|end| !end.is_empty() && end != b"\n");
+        Ok(Self { what, path, file, is_torn })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Goes on in the file that has the name now; returns whether that is another one. If it can't be had, the log goes on in
+    /// the old one.
+    pub(super) fn reopen(&mut self) -> Result<bool, LogFileError> {
+        let file = open(self.what, &self.path)?;
+        let is_other = !is_same(&self.file, &file);
+        if is_other {
+            // A sandbox lets the server append to the file, and not read it; another file is a new one.
+            self.is_torn = false;
+        }
+        self.file = file;
+        Ok(is_other)
+    }
+
+    /// Whether the file has no name any more.
+    pub(super) fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() == 0)
+    }
+
+    /// Whether both write to one file.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        is_same(&self.file, &other.file)
+    }
+
+    /// Appends lines, on a line of their own. Returns the bytes that were written, and the error that the others met.
+    pub(super) fn append(&mut self, lines: &str) -> (usize, io::Result<()>) {
+        if lines.is_empty() {
+            return (0, Ok(()));
+        }
+        if self.is_torn {
+            match write(&mut self.file, b"\n") {
+                (_, Ok(())) => self.is_torn = false,
+                (_, failed) => return (0, failed),
+            }
+        }
+        let (written, result) = write(&mut self.file, lines.as_bytes());
+        if written > 0 {
+            self.is_torn = lines.as_bytes()[written - 1] != b'\n';
+        }
+        (written, result)
+    }
+}
+
+/// The bytes that were written, and the error that the others met.
+fn write(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match file.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(len) => written += len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+/// The last bytes of a file, at most so many.
+pub(super) fn end_of(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = crate::regular::open(path)?;
+    let len = file.metadata()?.len();
+    let last = len.min(most);
+    let mut end = vec![0; usize::try_from(last).unwrap_or_default()];
+    file.read_exact_at(&mut end, len - last)?;
+    Ok(end)
+}
+
+fn is_same(one: &File, other: &File) -> bool {
+    let identity = |file: &File| file.metadata().map(|found| (found.dev(), found.ino())).ok();
+    identity(one) == identity(other)
+}
+
+fn open(what: &'static str, path: &Path) -> Result<File, LogFileError> {
+    let failed = |source| LogFileError::Io { what, path: path.to_owned(), source };
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(nonblocking);
+    let file = options.open(path).map_err(failed)?;
+    match file.metadata().map_err(failed)?.is_file() {
+        true => Ok(file),
+        false => Err(LogFileError::NoFile { what, path: path.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_is_a_file_and_not_below_the_root() {
+        let place = tempfile::TempDir::new().unwrap();
+        let open = |path: PathBuf| LogFile::open("audit log", path, place.path());
+        let refused = open(place.path().join("a/b"));
+        assert!(matches!(refused, Err(LogFileError::InRoot { .. })), "{refused:?}");
+        let device = open("/dev/null".into());
+        assert!(matches!(device, Err(LogFileError::NoFile { .. })), "{device:?}");
+        let missing = open("/nowhere/at/all".into());
+        assert!(matches!(missing, Err(LogFileError::Io { .. })), "{missing:?}");
+    }
+}
