@@ -25,6 +25,25 @@ fn server_is_as_its_file_says_and_an_option_counts_before_it() {
 }
 
 #[test]
+fn size_without_a_unit_is_a_number_of_bytes_as_on_the_command_line_and_a_time_needs_one() {
+    for value in ["10", "\"10\"", "1_0", "\"10B\""] {
+        let (_place, file) = settings(&format!("max-file = {value}\n"));
+        assert!(config(&["check", &file]).status.success(), "{value}");
+        let server = server_with(&["--config", &file]);
+        assert_eq!(refused(server.peer(), 1, 11), "too_large", "{value}");
+        let mut peer = server.peer();
+        assert_eq!(peer.ask(&put(1, "x", &[0; 10]), &[0; 10]).unwrap()["ack"], 1, "{value}");
+    }
+    for wrong in ["max-file = 10.5", "max-file = 0x10", "max-file = -1", "grace = 10"] {
+        let (_place, file) = settings(wrong);
+        let output = config(&["check", &file]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.starts_with(&format!("hauld: {file}:1: `")), "{told}");
+    }
+}
+
+#[test]
 fn variable_counts_before_the_file() {
     let (place, file) = settings("max-file = \"10\"\nno-sandbox = true\n");
     let mut command = hauld_command();
