@@ -55,7 +55,7 @@ pub struct Arguments {
     pub config: Option<PathBuf>,
 
     /// Address to listen on: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; may be given several times. Port 0
-    /// takes a free port.
+    /// takes a free port. Sockets that systemd gives (hauld.socket) take the place of all addresses.
     #[arg(long, value_name = "ADDR", value_delimiter = ',', default_value = "127.0.0.1:8080")]
     pub listen: Vec<Listen>,
 

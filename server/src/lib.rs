@@ -63,6 +63,7 @@ pub use error::StartError;
 pub use http::forwarded::{TrustedProxy, TrustedProxyError};
 pub use keys::KeyError;
 pub use log::LogFormat;
+pub use net::given::Given;
 pub use net::listen::{Listen, ListenError};
 pub use server::{Listening, Ready, Server};
 pub use services::timeouts::Timeouts;

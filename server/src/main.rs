@@ -16,7 +16,7 @@ use haul_protocol::Shown;
 use haul_server::cli::{Arguments, Command, Environment, HOW_TO_START, usual_config_dir};
 use haul_server::process::{self, Reach, SystemUser};
 use haul_server::stdio::{self, Caller, StdioError};
-use haul_server::{Config, Listen, LogFormat, Server, StartError};
+use haul_server::{Config, Given, Listen, LogFormat, Server, StartError};
 
 use signals::{Wanted, Watch};
 
@@ -55,6 +55,13 @@ fn main() -> ExitCode {
     if arguments.stdio {
         return stdio(&matches, &arguments, log);
     }
+    let given = match Given::take() {
+        Ok(given) => given,
+        Err(error) => {
+            tell(&error);
+            return ExitCode::from(USAGE);
+        }
+    };
     // Before the first thread and the first write: a signal must find its handler.
     let watch = match Watch::start() {
         Ok(watch) => watch,
@@ -64,7 +71,7 @@ fn main() -> ExitCode {
         }
     };
     let umask = process::prepare();
-    let server = match start(&arguments, umask) {
+    let server = match start(&arguments, given, umask) {
         Ok(server) => server,
         Err(error) => {
             tell(&error);
@@ -157,7 +164,7 @@ fn follow(mut watch: Watch, mut tell: impl FnMut(bool) + Send + 'static) {
 }
 
 /// Starts the server. Root binds its addresses, the user opens its root, and the sandbox is on before the first thread.
-fn start(arguments: &Arguments, umask: u32) -> Result<Server, StartError> {
+fn start(arguments: &Arguments, given: Given, umask: u32) -> Result<Server, StartError> {
     let config = arguments.config(umask);
     let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
     if let Some(user) = &user {
@@ -166,9 +173,9 @@ fn start(arguments: &Arguments, umask: u32) -> Result<Server, StartError> {
             user.make_directory(directory, 0o700)?;
         }
     }
-    let listening = Server::listen(&config)?;
+    let listening = Server::listen(&config, given)?;
     if let Some(user) = user {
-        for address in listening.all_addresses() {
+        for address in listening.bound_addresses() {
             if let Listen::Unix(path) = address {
                 user.own_socket(path)?;
             }
@@ -187,7 +194,7 @@ fn start(arguments: &Arguments, umask: u32) -> Result<Server, StartError> {
     if arguments.no_sandbox {
         tracing::warn!("not confined: --no-sandbox was given");
     } else {
-        let mut reach = ready.all_addresses().fold(Reach::new(ready.root()), Reach::listening);
+        let mut reach = ready.bound_addresses().fold(Reach::new(ready.root()), Reach::listening);
         if let Some(directory) = config.config_dir.as_deref().filter(|path| path.exists()) {
             reach = reach.reading(directory);
         }
@@ -200,6 +207,9 @@ fn start(arguments: &Arguments, umask: u32) -> Result<Server, StartError> {
         if let Some(audit) = &config.audit {
             reach = reach.appending(audit);
         }
+        if let Some(access) = &config.access_log {
+            reach = reach.appending(&access.path);
+        }
         reach.confine()?;
     }
     ready.start()
@@ -207,9 +217,6 @@ fn start(arguments: &Arguments, umask: u32) -> Result<Server, StartError> {
 
 /// Does something else than to serve.
 fn run(command: &Command) -> Result<(), StartError> {
-        if let Some(access) = &config.access_log {
-            reach = reach.appending(&access.path);
-        }
     let (out, people) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
     let mut environment = Environment { usual: usual_config_dir(), out, people };
     match command {

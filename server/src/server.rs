@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::maintenance::sweeper::Sweeper;
 use crate::maintenance::watcher;
+use crate::net::given::Given;
 use crate::net::listen::{Listen, Listener};
 use crate::net::root_socket;
 use crate::runtime::worker::Worker;
@@ -37,8 +38,8 @@ pub struct Server {
     sweeper: Option<Sweeper>,
     watcher: JoinHandle<()>,
     watched: Option<Watched>,
-    config: Config,
     access: Option<JoinHandle<()>>,
+    config: Config,
 }
 
 /// Time between two looks whether the committer is done.
@@ -77,8 +78,8 @@ impl Ready {
             Some(monitor) => Some(Watched::start(&runtime, monitor)?),
             None => None,
         };
-        Ok(Server {
         let access = access.map(writing).transpose()?;
+        Ok(Server {
             runtime,
             workers,
             timer,
@@ -87,8 +88,8 @@ impl Ready {
             sweeper,
             watcher,
             watched,
-            config,
             access,
+            config,
         })
     }
 }
@@ -102,21 +103,27 @@ impl Server {
     /// # Errors
     /// If an address, the root or a resource can't be had.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        Self::listen(config)?.open()?.start()
+        Self::listen(config, Given::default())?.open()?.start()
     }
 
     /// The first of the steps of [`start`](Self::start), for a program that changes its process between them: it may need to
-    /// be root to bind an address, it opens its root as the user who owns it, and its threads inherit a sandbox.
+    /// be root to bind an address, it opens its root as the user who owns it, and its threads inherit a sandbox. Sockets that are
+    /// `given` take the place of the addresses of the configuration.
     ///
     /// # Errors
     /// If an address can't be had, or the root is missing and can't be made.
-    pub fn listen(config: &Config) -> Result<Listening, StartError> {
+    pub fn listen(config: &Config, given: Given) -> Result<Listening, StartError> {
         // The file of a Unix socket may be in it.
         if !config.read_only {
             Store::make_root(&config.root, Mode::from_raw_mode(config.umask))?;
         }
-        let listeners = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
-        let metrics = config.metrics.as_ref().map(Listen::bind).transpose()?;
+        let Given { clients: mut listeners, mut metrics } = given;
+        if listeners.is_empty() {
+            listeners = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        }
+        if metrics.is_empty() {
+            metrics = config.metrics.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        }
         Ok(Listening { config: config.clone(), listeners, metrics, directory: None, direct: None })
     }
 
@@ -127,8 +134,8 @@ impl Server {
         config: Config,
         direct: Option<(Listener, Invitation)>,
     ) -> Listening {
-        let (listeners, directory) = (Vec::new(), Some(directory));
-        Listening { config, listeners, metrics: None, directory, direct }
+        let (listeners, metrics, directory) = (Vec::new(), Vec::new(), Some(directory));
+        Listening { config, listeners, metrics, directory, direct }
     }
 
     /// The addresses that are listened on.
@@ -235,6 +242,10 @@ impl Server {
         if let Some(audit) = &services.logs.audit {
             audit.end();
         }
+        if let (Some(log), Some(thread)) = (&services.logs.access, self.access) {
+            log.end();
+            joined_soon(thread);
+        }
     }
 
     /// A function that takes over the settings of another configuration that may change while the server runs; returns the
@@ -242,10 +253,6 @@ impl Server {
     pub fn tuner(&self) -> impl Fn(&Config) -> Vec<&'static str> + Send + 'static {
         let (runtime, started) = (Arc::clone(&self.runtime), self.config.clone());
         move |config| {
-        if let (Some(log), Some(thread)) = (&services.logs.access, self.access) {
-            log.end();
-            joined_soon(thread);
-        }
             runtime.services.tune(tuning(config), config.keep_free);
             runtime.services.metrics.reloaded(true);
             started.needs_restart(config)

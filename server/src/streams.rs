@@ -56,7 +56,7 @@ pub(crate) fn may_be_behind(proxies: &[TrustedProxy], known: Known) -> Result<()
 }
 
 /// The server's key, if any of its addresses may take TLS. An own one is made if it is needed.
-pub(crate) fn keys(config: &Config) -> Result<Option<Keys>, StartError> {
+pub(crate) fn keys(config: &Config, listeners: &[Listener]) -> Result<Option<Keys>, StartError> {
     if config.tls == Tls::Never {
         return Ok(None);
     }
@@ -64,25 +64,27 @@ pub(crate) fn keys(config: &Config) -> Result<Option<Keys>, StartError> {
         (Some(given), _) => Source::Given { chain: given.chain.clone(), key: given.key.clone() },
         (None, Some(path)) => {
             let directory = Directory::new(path);
-            if !needs_key(config) && !directory.has_key() {
+            if !needs_key(config, listeners) && !directory.has_key() {
                 return Ok(None);
             }
             directory.outside(&config.root)?;
             Source::Own(directory)
         }
-        (None, None) if needs_key(config) => return Err(KeyError::NoDirectory.into()),
+        (None, None) if needs_key(config, listeners) => return Err(KeyError::NoDirectory.into()),
         (None, None) => return Ok(None),
     };
     Ok(Some(Keys::open(source)?))
 }
 
 /// Whether the server can't do without a key.
-fn needs_key(config: &Config) -> bool {
+fn needs_key(config: &Config, listeners: &[Listener]) -> bool {
     let is_tcp = |listen: &&Listen| matches!(listen, Listen::Tcp(_));
-    config.listen.iter().filter(is_tcp).any(|listen| match config.tls {
-        Tls::Always => true,
-        Tls::Auto => !listen.is_local() && !config.insecure,
-        Tls::Never => false,
+    listeners.iter().map(|listener| &listener.address).filter(is_tcp).any(|listen| {
+        match config.tls {
+            Tls::Always => true,
+            Tls::Auto => !listen.is_local() && !config.insecure,
+            Tls::Never => false,
+        }
     })
 }
 

@@ -85,8 +85,22 @@ impl Hauld {
     pub fn start_at(
         root: &Path,
         log: &Path,
+        command: Command,
+        args: &[&str],
+    ) -> anyhow::Result<Self> {
+        Self::start_with_input(root, log, command, args, Stdio::null())
+    }
+
+    /// The same, with something else at standard input than nothing.
+    ///
+    /// # Errors
+    /// If the server does not start.
+    pub fn start_with_input(
+        root: &Path,
+        log: &Path,
         mut command: Command,
         args: &[&str],
+        input: Stdio,
     ) -> anyhow::Result<Self> {
         let listens = args.iter().filter(|arg| **arg == "--listen").count();
         if listens == 0 {
@@ -101,7 +115,7 @@ impl Hauld {
             .arg("--root")
             .arg(root)
             .args(args)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(file)
             .spawn()

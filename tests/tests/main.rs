@@ -64,6 +64,7 @@ mod get_sync;
 mod get_usage;
 mod get_whole;
 mod given;
+mod given_sockets;
 mod gone_root;
 mod gone_sources;
 mod habits;

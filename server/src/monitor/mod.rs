@@ -55,6 +55,12 @@ impl Monitor {
         Ok(Self { listeners, over, disk: LastLook::default(), memory })
     }
 
+    /// The addresses at which metrics are told and that the process has bound itself.
+    pub(crate) fn bound_addresses(&self) -> impl Iterator<Item = &Listen> {
+        let told = self.listeners.iter().filter(|it| it.entrance == Entrance::Address);
+        told.filter(|listener| !listener.is_given).map(|listener| &listener.address)
+    }
+
     /// The address at which metrics are told.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Listen> {
         let told = self.listeners.iter().filter(|it| it.entrance == Entrance::Address);

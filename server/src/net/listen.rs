@@ -60,6 +60,19 @@ pub enum ListenError {
     /// A live server listens on that Unix socket, or something else is there.
     #[error("{0} is in use or is not a socket; choose another path with --listen")]
     SocketInUse(Listen),
+    /// The variables of sockets that are given can't be read.
+    #[error("the sockets that hauld was given (LISTEN_FDS) could not be had: {0}")]
+    Environment(#[source] std::io::Error),
+    /// A socket that is given is none to listen on.
+    #[error("the socket {number} (`{name}`) that hauld was given can't be listened on: {why}")]
+    Given {
+        /// The number of its descriptor.
+        number: usize,
+        /// Its name in the unit of the socket.
+        name: String,
+        /// The reason.
+        why: &'static str,
+    },
     /// Anything else.
     #[error("could not listen on {0}: {1}")]
     Io(Listen, #[source] std::io::Error),
@@ -216,13 +229,23 @@ pub(crate) struct Listener {
     /// The streams that it takes.
     pub(crate) accepts: Accepts,
     pub(crate) entrance: Entrance,
+    /// Somebody else has bound it, and keeps it.
+    pub(crate) is_given: bool,
     is_closed: AtomicBool,
 }
 
 impl Listener {
     fn new(socket: OwnedFd, address: Listen) -> Self {
         let (accepts, entrance) = (Accepts::PLAIN, Entrance::Address);
-        Self { socket, address, accepts, entrance, is_closed: AtomicBool::new(false) }
+        let (is_given, is_closed) = (false, AtomicBool::new(false));
+        Self { socket, address, accepts, entrance, is_given, is_closed }
+    }
+
+    /// Of a socket that somebody else has bound, and keeps.
+    pub(super) fn given(socket: OwnedFd, address: Listen) -> Self {
+        let mut listener = Self::new(socket, address);
+        listener.is_given = true;
+        listener
     }
 
     /// At a free port of an address, for peers that show an invitation.
@@ -289,7 +312,9 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let (Listen::Unix(path), Entrance::Address) = (&self.address, self.entrance) {
+        if let (Listen::Unix(path), Entrance::Address, false) =
+            (&self.address, self.entrance, self.is_given)
+        {
             let _ = std::fs::remove_file(path);
         }
     }

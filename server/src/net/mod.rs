@@ -1,6 +1,7 @@
 //! Sockets and the bytes that are read from them: listening, polling, transports, buffers. Knows no request.
 
 pub(crate) mod buffer;
+pub(crate) mod given;
 pub(crate) mod listen;
 pub(crate) mod poller;
 pub(crate) mod received;

@@ -198,6 +198,12 @@ impl Runtime {
         told.map(|listener| &listener.address)
     }
 
+    /// Those that the process has bound itself.
+    pub(crate) fn bound_addresses(&self) -> impl Iterator<Item = &Listen> {
+        let told = self.listeners.iter().filter(|it| it.entrance == Entrance::Address);
+        told.filter(|listener| !listener.is_given).map(|listener| &listener.address)
+    }
+
     /// Lets owners look at deadlines that have passed.
     fn expire(&self, now: u64, scarce: bool) {
         self.slots.for_each(|slot| slot.expire(&self.poller, now, scarce));

@@ -44,7 +44,7 @@ pub struct Listening {
     pub(super) config: Config,
     pub(super) listeners: Vec<Listener>,
     /// Where those who watch come in.
-    pub(super) metrics: Option<Listener>,
+    pub(super) metrics: Vec<Listener>,
     /// The root, if it is open already.
     pub(super) directory: Option<OwnedFd>,
     /// The port that is open for one client.
@@ -57,9 +57,10 @@ impl Listening {
         self.listeners.iter().map(|listener| &listener.address)
     }
 
-    /// The same, and the address for those who watch the server.
-    pub fn all_addresses(&self) -> impl Iterator<Item = &Listen> {
-        self.addresses().chain(self.metrics.iter().map(|listener| &listener.address))
+    /// All addresses that the process has bound itself, also that for those who watch the server.
+    pub fn bound_addresses(&self) -> impl Iterator<Item = &Listen> {
+        let all = self.listeners.iter().chain(&self.metrics);
+        all.filter(|listener| !listener.is_given).map(|listener| &listener.address)
     }
 
     /// Opens and locks the root, and tidies up what an earlier server has left in it.
@@ -68,8 +69,9 @@ impl Listening {
     /// If an address may not be served, or the root, a key, the accounts or a resource can't be had.
     pub fn open(self) -> Result<Ready, StartError> {
         let Self { config, mut listeners, metrics, directory, direct } = self;
-        let keys = streams::keys(&config)?;
-        let accounts = accounts(&config)?;
+        let keys = streams::keys(&config, &listeners)?;
+        let accounts = accounts(&config, &listeners)?;
+        tell_given(&listeners);
         let known = Known { has_accounts: accounts.are_there(), is_insecure: config.insecure };
         for listener in &mut listeners {
             may_serve(&listener.address, config.tls, known)?;
@@ -106,7 +108,7 @@ impl Listening {
                 "running as root: uploaded files belong to root; use a user of its own (--user)"
             );
         }
-        let mut watched: Vec<Listener> = metrics.into_iter().collect();
+        let mut watched = metrics;
         if !config.read_only {
             if !listeners.is_empty() {
                 watched.extend(root_listener(&store, root_socket::STATUS));
@@ -162,10 +164,10 @@ pub struct Ready {
     pub(super) durable: bool,
     pub(super) config: Config,
     pub(super) monitor: Option<Arc<Monitor>>,
-}
-
     /// The work of the thread that writes the access log.
     pub(super) access: Option<AccessWriter>,
+}
+
 impl Ready {
     /// The root directory.
     #[must_use]
@@ -178,10 +180,10 @@ impl Ready {
         self.runtime.addresses()
     }
 
-    /// All addresses that are listened on, also those for people and programs that watch the server.
-    pub fn all_addresses(&self) -> impl Iterator<Item = &Listen> {
-        let watched = self.monitor.iter().flat_map(|monitor| monitor.addresses());
-        self.runtime.addresses().chain(watched)
+    /// All addresses that the process has bound itself, also those for people and programs that watch the server.
+    pub fn bound_addresses(&self) -> impl Iterator<Item = &Listen> {
+        let watched = self.monitor.iter().flat_map(|monitor| monitor.bound_addresses());
+        self.runtime.bound_addresses().chain(watched)
     }
 
     /// Takes a connection before the first thread starts: over this socket, of a peer that could change the root itself.
@@ -221,6 +223,13 @@ fn root_listener(store: &Store, name: &str) -> Option<Listener> {
     }
 }
 
+/// Tells that somebody else has bound the addresses.
+fn tell_given(listeners: &[Listener]) {
+    for listener in listeners.iter().filter(|listener| listener.is_given) {
+        tracing::info!(address = %listener.address, "was given this socket; the setting `listen` does not count");
+    }
+}
+
 /// The audit log and the access log, and the work of the thread that writes the latter.
 fn logs(config: &Config) -> Result<(Logs, Option<AccessWriter>), StartError> {
     let root = &config.root;
@@ -244,9 +253,9 @@ pub(super) fn tuning(config: &Config) -> Tuning {
 
 /// The accounts. If other machines reach the server, nobody may do anything without one, also once the last one has been
 /// removed.
-fn accounts(config: &Config) -> Result<Accounts, StartError> {
-    let is_open =
-        config.listen.iter().any(|listen| !listen.is_local()) || !config.trusted_proxies.is_empty();
+fn accounts(config: &Config, listeners: &[Listener]) -> Result<Accounts, StartError> {
+    let is_open = listeners.iter().any(|listener| !listener.address.is_local())
+        || !config.trusted_proxies.is_empty();
     let mut directory = config.config_dir.as_deref();
     if let Some(path) = directory {
         match Directory::new(path).outside(&config.root) {

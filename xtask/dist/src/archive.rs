@@ -2,7 +2,7 @@
 //! copies it there.
 
 use crate::VERSION;
-use crate::contents::{Contents, SETTINGS, UNIT, USER};
+use crate::contents::{Contents, SETTINGS, SOCKET, UNIT, USER};
 use crate::files::{Files, gzip};
 use crate::sums;
 
@@ -39,9 +39,12 @@ fn prefix(contents: &Contents) -> anyhow::Result<Files> {
     files.take(&contents.hauld_documents, documents);
     files.add(format!("{documents}CHANGELOG.md"), 0o644, contents.changes.clone());
     files.add(format!("{documents}copyright"), 0o644, contents.licence.as_str());
-    for (name, text) in
-        [("hauld.toml", SETTINGS), ("hauld.service", UNIT), ("hauld.sysusers", USER)]
-    {
+    for (name, text) in [
+        ("hauld.toml", SETTINGS),
+        ("hauld.service", UNIT),
+        ("hauld.socket", SOCKET),
+        ("hauld.sysusers", USER),
+    ] {
         files.add(format!("{documents}{name}"), 0o644, text);
     }
     Ok(files)

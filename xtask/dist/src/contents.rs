@@ -12,6 +12,8 @@ use crate::{pages, workspace};
 /// The example of a file of settings, which is the first one that a package installs.
 pub(crate) const SETTINGS: &str = include_str!("../hauld.toml");
 pub(crate) const UNIT: &str = include_str!("../hauld.service");
+/// For owners who have systemd listen.
+pub(crate) const SOCKET: &str = include_str!("../hauld.socket");
 pub(crate) const USER: &str = include_str!("../hauld.sysusers");
 
 /// Documents for users, and for owners of servers.

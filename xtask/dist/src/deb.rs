@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::VERSION;
-use crate::contents::{Contents, SETTINGS, UNIT, USER};
+use crate::contents::{Contents, SETTINGS, SOCKET, UNIT, USER};
 use crate::elf::Program;
 use crate::files::{Files, gzip};
 
@@ -73,6 +73,7 @@ pub(crate) fn hauld(contents: &Contents) -> anyhow::Result<Package> {
     files.add("usr/bin/hauld", 0o755, contents.hauld.bytes.clone());
     files.add("etc/hauld/hauld.toml", 0o644, SETTINGS);
     files.add("usr/lib/systemd/system/hauld.service", 0o644, UNIT);
+    files.add("usr/lib/systemd/system/hauld.socket", 0o644, SOCKET);
     files.add("usr/lib/sysusers.d/hauld.conf", 0o644, USER);
     let [_, completions] = Contents::completions(ZSH)?;
     files.take(&completions, "usr/share/");

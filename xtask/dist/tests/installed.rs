@@ -113,6 +113,7 @@ fn packages_of_debian_are_installed_used_and_purged() {
         "usr/share/man/man5/hauld.toml.5.gz",
         "usr/share/bash-completion/completions/haul",
         "usr/lib/systemd/system/hauld.service",
+        "usr/lib/systemd/system/hauld.socket",
     ] {
         assert!(at(path).exists(), "{path}");
     }
