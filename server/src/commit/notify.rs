@@ -75,7 +75,7 @@ pub(crate) enum ReplyTo {
     /// One entry of a request that makes several, by its index.
     One(RequestId, u32),
     /// A classic put of this name, never answered.
-    Classic(String),
+    Classic(Box<Name>),
 }
 
 /// A change that is over.

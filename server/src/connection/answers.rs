@@ -110,11 +110,13 @@ impl Connection {
             (ReplyTo::Acks(ids), Err(refusal)) => self.refuse_all(ids, refusal),
             (ReplyTo::Step(_, name), result) => self.http_step_over(*name, result),
             (ReplyTo::One(id, index), result) => self.one_over(id, index, result, None),
-            (ReplyTo::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
+            (ReplyTo::Classic(name), Ok(())) => {
+                tracing::info!(peer = self.peer, name = name.as_bytes(), "stored");
+            }
             (ReplyTo::Classic(name), Err(refusal)) => {
                 self.tell_refusal(&refusal);
                 if self.may_log() {
-                    tracing::warn!(peer = self.peer, name, %refusal, "refused");
+                    tracing::warn!(peer = self.peer, name = name.as_bytes(), %refusal, "refused");
                 }
             }
         }

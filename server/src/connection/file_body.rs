@@ -144,7 +144,7 @@ impl Incoming {
         match (self.id, index) {
             (Some(id), Some(index)) => ReplyTo::One(id, index),
             (Some(id), None) => ReplyTo::Ack(id),
-            (None, _) => ReplyTo::Classic(self.name.to_string()),
+            (None, _) => ReplyTo::Classic(Box::new(self.name.clone())),
         }
     }
 
