@@ -9,6 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use haul_protocol::Shown;
 
+use crate::announcement::Discoverable;
 use crate::config::{AccessLogFile, CertificateFiles, Config, Durability, Tls};
 use crate::error::StartError;
 use crate::http::forwarded::TrustedProxy;
@@ -49,6 +50,10 @@ pub struct Arguments {
     /// Open a port of this machine for that client.
     #[arg(long, hide = true, requires = "stdio_host")]
     pub stdio_direct: bool,
+
+    /// Answer multicast DNS for the hauld at standard input, which starts this.
+    #[arg(long, hide = true)]
+    pub responder: bool,
 
     /// File of settings, in TOML: each key is the name of an option here, without dashes in front, such as keep-free = "1GiB".
     #[arg(long, value_name = "FILE")]
@@ -150,6 +155,12 @@ pub struct Arguments {
     /// it: better 127.0.0.1:9418 than one that other machines reach.
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<Listen>,
+
+    /// Tell everybody in the network of this server, by multicast DNS (UDP, port 5353): its NAME [default: that of the machine],
+    /// its addresses and ports, whether they take TLS, and the pin of its key. `haul discover` finds it, and `haul put FILE
+    /// HOST.local`.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub discoverable: Option<Discoverable>,
 
     /// Listen on an address that other machines reach, though nobody is asked who they are and nothing needs to be
     /// encrypted.
@@ -291,14 +302,16 @@ impl Arguments {
     /// If the file can't be read or is wrong.
     pub fn read() -> Result<(Self, ArgMatches), StartError> {
         let mut command = command();
-        if std::env::args_os().any(|word| word == "--stdio") {
+        if std::env::args_os().any(|word| word == "--stdio" || word == "--responder") {
             // The environment is that of the user whom ssh has let in, and means other servers.
             command = alone(command);
         }
         let matches = command.clone().get_matches();
         let arguments = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         match &arguments.config {
-            Some(file) if arguments.command.is_none() && !arguments.stdio => {
+            Some(file)
+                if arguments.command.is_none() && !arguments.stdio && !arguments.responder =>
+            {
                 Ok((Self::with_file(command, file)?, matches))
             }
             _ => Ok((arguments.whole()?, matches)),

@@ -26,6 +26,8 @@
 //! ```
 
 mod accounts;
+mod announcement;
+mod announcer;
 mod audit;
 #[doc(hidden)]
 pub mod cli;
@@ -46,6 +48,8 @@ pub mod process;
 mod pulse;
 mod refusal;
 mod regular;
+#[doc(hidden)]
+pub mod responder;
 mod runtime;
 mod server;
 mod services;
@@ -58,6 +62,8 @@ mod symlinks;
 mod uploads;
 mod versions;
 
+#[doc(hidden)]
+pub use announcer::{Announcer, Responding, may_announce};
 pub use config::{AccessLogFile, CertificateFiles, Config, Durability, Tls};
 pub use error::StartError;
 pub use http::forwarded::{TrustedProxy, TrustedProxyError};

@@ -15,8 +15,11 @@ use clap::ArgMatches;
 use haul_protocol::Shown;
 use haul_server::cli::{Arguments, Command, Environment, HOW_TO_START, usual_config_dir};
 use haul_server::process::{self, Reach, SystemUser};
+use haul_server::responder;
 use haul_server::stdio::{self, Caller, StdioError};
-use haul_server::{Config, Given, Listen, LogFormat, Server, StartError};
+use haul_server::{
+    Announcer, Config, Given, Listen, LogFormat, Responding, Server, StartError, may_announce,
+};
 
 use signals::{Wanted, Watch};
 
@@ -52,6 +55,9 @@ fn main() -> ExitCode {
             }
         };
     }
+    if arguments.responder {
+        return respond(&arguments, log);
+    }
     if arguments.stdio {
         return stdio(&matches, &arguments, log);
     }
@@ -71,17 +77,31 @@ fn main() -> ExitCode {
         }
     };
     let umask = process::prepare();
-    let server = match start(&arguments, given, umask) {
-        Ok(server) => server,
+    let (server, announcer) = match start(&arguments, given, umask) {
+        Ok(started) => started,
         Err(error) => {
             tell(&error);
             return ExitCode::from(USAGE);
         }
     };
-    match serve(server, watch, &arguments, umask) {
+    match serve(server, announcer, watch, &arguments, umask) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tell(&format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers multicast DNS for another hauld. Signals to both are for the other one, which ends this one.
+fn respond(arguments: &Arguments, log: LogFormat) -> ExitCode {
+    let watch = Watch::start();
+    let answered = responder::run(!arguments.no_sandbox);
+    drop(watch);
+    match answered {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log.tell(&error);
             ExitCode::FAILURE
         }
     }
@@ -164,7 +184,11 @@ fn follow(mut watch: Watch, mut tell: impl FnMut(bool) + Send + 'static) {
 }
 
 /// Starts the server. Root binds its addresses, the user opens its root, and the sandbox is on before the first thread.
-fn start(arguments: &Arguments, given: Given, umask: u32) -> Result<Server, StartError> {
+fn start(
+    arguments: &Arguments,
+    given: Given,
+    umask: u32,
+) -> Result<(Server, Option<Announcer>), StartError> {
     let config = arguments.config(umask);
     let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
     if let Some(user) = &user {
@@ -174,6 +198,10 @@ fn start(arguments: &Arguments, given: Given, umask: u32) -> Result<Server, Star
         }
     }
     let listening = Server::listen(&config, given)?;
+    let discoverable = arguments.discoverable.as_ref().filter(|it| it.is_on());
+    if discoverable.is_some() {
+        may_announce(listening.addresses())?;
+    }
     if let Some(user) = user {
         for address in listening.bound_addresses() {
             if let Listen::Unix(path) = address {
@@ -191,6 +219,10 @@ fn start(arguments: &Arguments, given: Given, umask: u32) -> Result<Server, Star
         // directory, the server runs as well as ever.
         let _ = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     }
+    // Before the sandbox, in which no program is started.
+    let log = arguments.log_format();
+    let respond = |wanted| Responding::start(&ready, wanted, !arguments.no_sandbox, log);
+    let responding = discoverable.map(respond).transpose()?;
     if arguments.no_sandbox {
         tracing::warn!("not confined: --no-sandbox was given");
     } else {
@@ -212,7 +244,8 @@ fn start(arguments: &Arguments, given: Given, umask: u32) -> Result<Server, Star
         }
         reach.confine()?;
     }
-    ready.start()
+    let server = ready.start()?;
+    Ok((server, responding.map(Responding::announce).transpose()?))
 }
 
 /// Does something else than to serve.
@@ -245,6 +278,7 @@ fn tell_each(error: &StartError, log: LogFormat) {
 fn reload(
     arguments: &Arguments,
     umask: u32,
+    announcer: Option<&Announcer>,
     tune: &impl Fn(&Config) -> Vec<&'static str>,
     failed: &impl Fn(),
 ) {
@@ -254,6 +288,11 @@ fn reload(
             let mut others = tune(&again.config(umask));
             others.extend((again.user != arguments.user).then_some("user"));
             others.extend((again.log_format != arguments.log_format).then_some("log-format"));
+            let wanted = again.discoverable.unwrap_or_default();
+            match announcer {
+                Some(announcer) => announcer.change(&wanted),
+                None => others.extend(wanted.is_on().then_some("discoverable")),
+            }
             others.extend((again.no_sandbox != arguments.no_sandbox).then_some("no-sandbox"));
             if others.is_empty() {
                 tracing::info!("the settings were read again");
@@ -278,6 +317,7 @@ fn reload(
 /// The first signal stops with grace, the second at once.
 fn serve(
     server: Server,
+    announcer: Option<Announcer>,
     mut watch: Watch,
     arguments: &Arguments,
     umask: u32,
@@ -321,7 +361,7 @@ fn serve(
                 if let Some(reopen) = &reopen {
                     reopen();
                 }
-                reload(arguments, umask, &tune, &reload_failed);
+                reload(arguments, umask, announcer.as_ref(), &tune, &reload_failed);
                 service::serves(&addresses);
             }
             wanted => return wanted,
@@ -331,12 +371,19 @@ fn serve(
         tracing::info!("stopping; transfers under way may finish, a second signal stops at once");
         service::stops();
         stop();
+        // While transfers go on to their end, nobody new is to come.
+        if let Some(announcer) = &announcer {
+            announcer.withdraw();
+        }
         while let Some(wanted) = next() {
             if wanted == Wanted::Stop {
                 tracing::warn!("stopped at once");
                 return Ok(());
             }
         }
+    }
+    if let Some(announcer) = announcer {
+        announcer.stop();
     }
     if joiner.join().is_err() {
         anyhow::bail!("the thread that waits for the others has panicked");

@@ -17,11 +17,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Options that no file sets: they are about the file or the command line itself, or about another way to serve.
-const NOT_IN_FILES: [&str; 6] =
-    ["config", "help", "stdio", "stdio-direct", "stdio-host", "version"];
+const NOT_IN_FILES: [&str; 7] =
+    ["config", "help", "responder", "stdio", "stdio-direct", "stdio-host", "version"];
 
 /// Options without a variable.
-const NOT_IN_VARIABLES: [&str; 5] = ["help", "stdio", "stdio-direct", "stdio-host", "version"];
+const NOT_IN_VARIABLES: [&str; 6] =
+    ["help", "responder", "stdio", "stdio-direct", "stdio-host", "version"];
 
 /// Most bytes of a file.
 const MOST: u64 = 1 << 20;

@@ -8,6 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use super::account::words::{LoginCommand, LogoutCommand, WhoamiCommand};
+use super::discover::DiscoverCommand;
 use super::entries::{MkdirCommand, MvCommand, RmCommand};
 use super::get_words::{CatCommand, GetCommand};
 use super::options::{
@@ -100,6 +101,11 @@ pub(crate) enum Command {
     /// Without PIN, haul connects, shows the key, and asks. A server whose certificate is vouched for by a public
     /// authority needs no key here; one that has a key here is trusted by nothing else.
     Trust(TrustCommand),
+    /// List the servers of the local network that announce themselves (hauld --discoverable), and their keys.
+    ///
+    /// Everybody in the network may announce anything, so nothing of it is trusted: haul asks whether a key is right when it
+    /// connects, as ever. If nobody answers, the exit code is 3.
+    Discover(DiscoverCommand),
     /// List or remove the rests of interrupted uploads at a server: `list` or `clean`, with `--root DIR`. On the
     /// server's machine and while no server serves that root; hauld does it.
     #[command(disable_help_flag = true)]

@@ -79,6 +79,8 @@ pub(super) enum Event<'a> {
     },
     /// The account of the user at a server (`login`, `whoami`).
     Account(Account),
+    /// A server that has announced itself in the local network (`discover`).
+    Found(Found),
     /// A fact that a user may want to know, though nothing has failed.
     Note {
         /// In words.
@@ -112,6 +114,37 @@ impl<'a> Event<'a> {
     pub(super) fn over(reason: Reason) -> Self {
         Self::Over { exit: reason.code(), reason }
     }
+}
+
+/// A server, as somebody in the local network has announced it.
+#[derive(Debug, Serialize)]
+pub(super) struct Found {
+    /// Its host, or an address, and its port.
+    pub(super) server: String,
+    /// Its name for people.
+    pub(super) instance: String,
+    /// All its addresses.
+    pub(super) addresses: Vec<String>,
+    /// `only`, `also` or `no`; null if it does not say.
+    pub(super) tls: Option<&'static str>,
+    /// The pin that it says its key has.
+    pub(super) pin: Option<String>,
+    /// Whether that key is trusted here.
+    pub(super) key: Option<Standing>,
+}
+
+/// How an announced key stands to the keys that are trusted here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Standing {
+    /// It is trusted as that of this server.
+    Trusted,
+    /// Another one is trusted as that of this server.
+    Different,
+    /// It is trusted as that of another server.
+    Elsewhere,
+    /// Nothing is known of it.
+    Unknown,
 }
 
 /// The entry that a failure is about.

@@ -8,6 +8,7 @@ mod cat;
 mod commands;
 mod console;
 mod deadly;
+mod discover;
 mod display;
 mod ending;
 mod entries;
@@ -68,7 +69,7 @@ pub fn main() -> ExitCode {
         prepare::prepare(&mut cli.command).map_err(Unread::Usage)?;
         Ok(cli)
     });
-    let cli = match parsed {
+    let mut cli = match parsed {
         Ok(cli) => cli,
         Err(Unread::Usage(error)) => {
             unread::events(&error);
@@ -92,7 +93,11 @@ pub fn main() -> ExitCode {
             error.exit()
         }
     };
-    match Signals::install().and_then(|signals| carry_out(&cli.command, &signals)) {
+    let carried_out = Signals::install().and_then(|signals| {
+        discover::locate(prepare::places(&mut cli.command).into_iter());
+        carry_out(&cli.command, &signals)
+    });
+    match carried_out {
         Ok(code) => ExitCode::from(ending::after_all(code)),
         Err(error) => {
             console::tell(&format_args!("haul: {error:#}"));
@@ -135,6 +140,7 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
         Command::Whoami(words) => Ok(account::whoami(words, signals)),
         Command::Shell(shell) => shell::run(shell, signals),
         Command::Trust(words) => trust::run(words, signals),
+        Command::Discover(words) => Ok(discover::run(words, signals)),
         Command::Partials(partials) => partials::partials(&partials.words),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::arguments::Command;
 use super::usage::Usage;
+use crate::get::source::Source;
 use crate::net::destination::{Destination, Server};
 
 /// Tells each destination of a command that ssh leads to which programs are run for it.
@@ -40,7 +41,30 @@ pub(super) fn prepare(command: &mut Command) -> Result<(), Usage> {
         Command::Logout(words) => no_accounts("logout", Some(&words.destination)),
         Command::Whoami(words) => no_accounts("whoami", Some(&words.destination)),
         Command::Trust(words) => no_accounts("trust", words.server.as_ref()),
-        Command::Partials(_) => Ok(()),
+        Command::Discover(_) | Command::Partials(_) => Ok(()),
+    }
+}
+
+/// The places at servers that a command names. Where SRC or DEST may also be a path on this machine, only the command itself
+/// knows whether it is one.
+pub(super) fn places(command: &mut Command) -> Vec<&mut Destination> {
+    match command {
+        Command::Put(put) => vec![&mut put.destination],
+        Command::Sync(sync) => sync.destination.server.as_mut().into_iter().collect(),
+        Command::Publish(publish) => vec![&mut publish.destination],
+        Command::Verify(verify) => vec![&mut verify.destination],
+        Command::Get(get) => get.sources.iter_mut().map(Source::place_mut).collect(),
+        Command::Cat(cat) => cat.sources.iter_mut().map(Source::place_mut).collect(),
+        Command::Ls(ls) => vec![&mut ls.destination],
+        Command::Mkdir(mkdir) => mkdir.destinations.iter_mut().collect(),
+        Command::Rm(rm) => rm.destinations.iter_mut().collect(),
+        Command::Mv(mv) => vec![&mut mv.source, &mut mv.place.destination],
+        Command::Shell(shell) => vec![&mut shell.destination],
+        Command::Login(words) => vec![&mut words.destination],
+        Command::Logout(words) => vec![&mut words.destination],
+        Command::Whoami(words) => vec![&mut words.destination],
+        Command::Trust(words) => words.server.iter_mut().collect(),
+        Command::Discover(_) | Command::Partials(_) => Vec::new(),
     }
 }
 

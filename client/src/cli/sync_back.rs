@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::arguments::{SyncCommand, SyncOptions};
 use super::commands;
+use super::discover;
 use super::ending::Ending;
 use super::exit::Reason;
 use super::get;
@@ -35,6 +36,7 @@ pub(super) fn sync(words: &SyncCommand, signals: &Signals) -> anyhow::Result<u8>
                 if let Err(usage) = options.connection.ssh.tell_sources(&mut found) {
                     return wrong(&usage);
                 }
+                discover::locate(found.iter_mut().map(Source::place_mut));
                 Ok(back(&found, Path::new(&destination.text), options, signals))
             }
             Ok(_) => {

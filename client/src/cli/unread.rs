@@ -8,7 +8,8 @@ use super::exit::Reason;
 use super::summary::{Kind, Summary};
 
 /// Commands without a run, the summary of which counts nothing.
-const WITHOUT_RUN: [&str; 8] = ["login", "logout", "ls", "mkdir", "mv", "rm", "trust", "whoami"];
+const WITHOUT_RUN: [&str; 9] =
+    ["discover", "login", "logout", "ls", "mkdir", "mv", "rm", "trust", "whoami"];
 
 /// If the command line asks for events, its last ones: the mistake, and a summary.
 pub(super) fn events(mistake: &dyn Display) {

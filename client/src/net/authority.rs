@@ -7,11 +7,11 @@ use crate::error::destination::DestinationError;
 /// The port if none is given: that of the classic tutorial.
 pub const PORT: u16 = 8080;
 
-/// Splits `HOST[:PORT][/PATH]` into the host without brackets, the port, and the rest that begins with a slash.
+/// Splits `HOST[:PORT][/PATH]` into the host without brackets, the port if there is one, and the rest that begins with a slash.
 ///
 /// # Errors
 /// If the host or the port is not one; the error has the right form.
-pub(super) fn split(text: &str) -> Result<(String, u16, &str), DestinationError> {
+pub(super) fn split(text: &str) -> Result<(String, Option<u16>, &str), DestinationError> {
     let (authority, path) = text.split_at(text.find('/').unwrap_or(text.len()));
     let (host, port) = match authority.strip_prefix('[') {
         Some(bracketed) => in_brackets(authority, bracketed)?,
@@ -22,25 +22,25 @@ pub(super) fn split(text: &str) -> Result<(String, u16, &str), DestinationError>
 }
 
 /// `[V6][:PORT]`.
-fn in_brackets(whole: &str, bracketed: &str) -> Result<(String, u16), DestinationError> {
+fn in_brackets(whole: &str, bracketed: &str) -> Result<(String, Option<u16>), DestinationError> {
     let wrong = || DestinationError::Brackets(whole.to_owned());
     let (host, rest) = bracketed.split_once(']').ok_or_else(wrong)?;
     if !is_v6(host) {
         return Err(wrong());
     }
     let port = match rest.strip_prefix(':') {
-        Some(port) => number(port).ok_or_else(|| DestinationError::Port {
+        Some(port) => Some(number(port).ok_or_else(|| DestinationError::Port {
             port: port.to_owned(),
             host: format!("[{host}]"),
-        })?,
-        None if rest.is_empty() => PORT,
+        })?),
+        None if rest.is_empty() => None,
         None => return Err(wrong()),
     };
     Ok((host.to_owned(), port))
 }
 
 /// `V6[:PORT]`, if it can be read in one way only. A zone has no colon, so a port may follow it.
-fn without_brackets(text: &str, path: &str) -> Result<(String, u16), DestinationError> {
+fn without_brackets(text: &str, path: &str) -> Result<(String, Option<u16>), DestinationError> {
     let with_port = text.rsplit_once(':').and_then(|(host, port)| {
         let port = number(port)?;
         is_v6(host).then_some((host, port))
@@ -51,8 +51,8 @@ fn without_brackets(text: &str, path: &str) -> Result<(String, u16), Destination
             host: host.to_owned(),
             port,
         }),
-        (true, None) => Ok((text.to_owned(), PORT)),
-        (false, Some((host, port))) => Ok((host.to_owned(), port)),
+        (true, None) => Ok((text.to_owned(), None)),
+        (false, Some((host, port))) => Ok((host.to_owned(), Some(port))),
         (false, None) => Err(scp_or_daemon(text, path)),
     }
 }
@@ -83,7 +83,7 @@ fn scp_or_daemon(text: &str, path: &str) -> DestinationError {
 }
 
 /// `HOST[:PORT]` with at most one colon.
-fn named(text: &str, whole: &str) -> Result<(String, u16), DestinationError> {
+fn named(text: &str, whole: &str) -> Result<(String, Option<u16>), DestinationError> {
     let (host, port) = match text.split_once(':') {
         Some((host, port)) => (host, Some(port)),
         None => (text, None),
@@ -100,9 +100,9 @@ fn named(text: &str, whole: &str) -> Result<(String, u16), DestinationError> {
     if host.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(DestinationError::PortAlone(host.to_owned()));
     }
-    let Some(port) = port else { return Ok((host.to_owned(), PORT)) };
+    let Some(port) = port else { return Ok((host.to_owned(), None)) };
     match number(port) {
-        Some(port) => Ok((host.to_owned(), port)),
+        Some(port) => Ok((host.to_owned(), Some(port))),
         None => Err(DestinationError::Port { port: port.to_owned(), host: host.to_owned() }),
     }
 }
@@ -130,7 +130,7 @@ pub(super) fn is_v6(text: &str) -> bool {
 }
 
 /// Whether a host can have that name. The name may be in any script.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let may = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     !text.is_empty() && text.chars().all(may)
 }
@@ -142,19 +142,19 @@ mod tests {
     #[test]
     fn ipv6_address_needs_no_brackets_if_it_can_be_read_in_one_way() {
         for (text, host, port) in [
-            ("::1", "::1", 8080),
-            ("fe80::1%eth0", "fe80::1%eth0", 8080),
-            ("fe80::1%eth0:99", "fe80::1%eth0", 99),
-            ("2001:db8:0:0:0:0:0:1", "2001:db8:0:0:0:0:0:1", 8080),
-            ("2001:db8:0:0:0:0:0:1:99", "2001:db8:0:0:0:0:0:1", 99),
-            ("::1:18080", "::1", 18080),
-            ("2001:db8::abcd", "2001:db8::abcd", 8080),
-            ("::ffff:127.0.0.1", "::ffff:127.0.0.1", 8080),
-            ("[fe80::1%eth0]:99", "fe80::1%eth0", 99),
+            ("::1", "::1", None),
+            ("fe80::1%eth0", "fe80::1%eth0", None),
+            ("fe80::1%eth0:99", "fe80::1%eth0", Some(99)),
+            ("2001:db8:0:0:0:0:0:1", "2001:db8:0:0:0:0:0:1", None),
+            ("2001:db8:0:0:0:0:0:1:99", "2001:db8:0:0:0:0:0:1", Some(99)),
+            ("::1:18080", "::1", Some(18080)),
+            ("2001:db8::abcd", "2001:db8::abcd", None),
+            ("::ffff:127.0.0.1", "::ffff:127.0.0.1", None),
+            ("[fe80::1%eth0]:99", "fe80::1%eth0", Some(99)),
         ] {
             assert_eq!(split(text), Ok((host.to_owned(), port, "")), "{text}");
         }
-        assert_eq!(split("::1/a"), Ok((String::from("::1"), 8080, "/a")));
+        assert_eq!(split("::1/a"), Ok((String::from("::1"), None, "/a")));
         for text in ["::1:8080", "fe80::1:2", "2001:db8::99"] {
             let found = split(text);
             let ambiguous = matches!(found, Err(DestinationError::AmbiguousV6 { .. }));

@@ -24,6 +24,8 @@ pub struct Destination {
     pub pin: Option<Pin>,
     /// The directory; `None` is the root itself.
     pub path: Option<Name>,
+    /// Nobody has named a port, and the server's is the usual one.
+    pub is_usual_port: bool,
 }
 
 impl Destination {
@@ -139,15 +141,22 @@ impl FromStr for Destination {
         }
         let (account, rest) = account("", text)?;
         let (host, port, path) = authority::split(rest)?;
-        let (server, path) = (Server::Tcp { host, port }, directory(path.as_bytes())?);
-        Ok(Self { server, account, pin: None, path })
+        let path = directory(path.as_bytes())?;
+        Ok(Self { account, ..at(host, port, path) })
     }
 }
 
 /// A place that ssh leads to. Accounts and pins are for servers that listen.
 #[expect(clippy::unnecessary_wraps, reason = "the end of a function that fails otherwise")]
 fn over_ssh((ssh, path): (Ssh, Option<Name>)) -> Result<Destination, DestinationError> {
-    Ok(Destination { server: Server::Ssh(Box::new(ssh)), account: None, pin: None, path })
+    let server = Server::Ssh(Box::new(ssh));
+    Ok(Destination { server, account: None, pin: None, path, is_usual_port: false })
+}
+
+/// A place at a server that listens, which has the usual port if none is named.
+fn at(host: String, port: Option<u16>, path: Option<Name>) -> Destination {
+    let server = Server::Tcp { host, port: port.unwrap_or(authority::PORT) };
+    Destination { server, account: None, pin: None, path, is_usual_port: port.is_none() }
 }
 
 /// Whether a word that may be either is a place at a server, and no path on this machine: it has a scheme, brackets, or a
@@ -201,7 +210,7 @@ fn url(scheme: &str, rest: &str) -> Result<Destination, DestinationError> {
     let authority = authority.replacen("%25", "%", 1);
     let (host, port, _) = authority::split(&authority)?;
     let path: Vec<u8> = percent_decode_str(path).collect();
-    Ok(Destination { server: Server::Tcp { host, port }, account, pin, path: directory(&path)? })
+    Ok(Destination { account, pin, ..at(host, port, directory(&path)?) })
 }
 
 /// Whether a text behind a `#` is meant as a pin: in a path a `#` is a character as any other.
@@ -245,7 +254,7 @@ fn unix(whole: &str, rest: &str) -> Result<Destination, DestinationError> {
         return Err(DestinationError::NoHost(whole.to_owned()));
     }
     let (server, path) = (Server::Unix(socket.into()), directory(path.as_bytes())?);
-    Ok(Destination { server, account: None, pin: None, path })
+    Ok(Destination { server, account: None, pin: None, path, is_usual_port: false })
 }
 
 /// A path from the root; slashes around it mean nothing.
@@ -273,6 +282,7 @@ mod tests {
             account: None,
             pin: None,
             path: Name::parse(path.as_bytes()).ok(),
+            is_usual_port: port == 8080,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod congestion;
 pub mod connect;
 pub mod destination;
 pub mod line;
+pub mod mdns;
 pub mod poller;
 mod race;
 pub mod rate_limit;

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
+use super::mdns;
 use super::poller::Poller;
 
 /// Longer than any wait here; the waker ends it earlier.
@@ -34,7 +35,7 @@ pub(super) fn resolve(
     let (sender, receiver) = mpsc::channel();
     let (host, waker) = (host.to_owned(), poller.waker());
     thread::Builder::new().name(String::from("resolve")).spawn(move || {
-        let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+        let addresses = lookup(&host, port);
         // The thread that asked may have gone.
         let _ = sender.send(addresses);
         let _ = waker.wake();
@@ -50,6 +51,21 @@ pub(super) fn resolve(
             }
             Err(TryRecvError::Empty) => poller.wait(LONG)?,
         }
+    }
+}
+
+/// Asks the system, and the local network for a name of the local network that the system does not know.
+fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let unknown = match (host, port).to_socket_addrs() {
+        Err(error) if mdns::is_local(host) => error,
+        found => return found.map(Iterator::collect),
+    };
+    match mdns::addresses(host, port)? {
+        none if none.is_empty() => Err(io::Error::new(
+            unknown.kind(),
+            format!("{unknown}, and nobody in the local network has that name (multicast DNS)"),
+        )),
+        found => Ok(found),
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use sandbox::Reach;
+pub(crate) use sandbox::confine_responder;
 pub use user::SystemUser;
 
 /// The limit of core dumps with which the kernel writes none. Where a program takes core dumps (core(5), `core_pattern`

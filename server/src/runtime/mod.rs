@@ -192,6 +192,12 @@ impl Runtime {
         self.pulses.workers.get(self.pulses.given.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The same, and the streams that each takes.
+    pub(crate) fn entrances(&self) -> impl Iterator<Item = (&Listen, &Accepts)> {
+        let told = self.listeners.iter().filter(|it| it.entrance == Entrance::Address);
+        told.map(|listener| (&listener.address, &listener.accepts))
+    }
+
     /// The addresses that the server was told to listen on.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Listen> {
         let told = self.listeners.iter().filter(|it| it.entrance == Entrance::Address);

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use haul_protocol::ServerLimits;
+use haul_protocol::{Pin, ServerLimits};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 
 use super::bounds::{Bounds, bounds, default_workers, largest_file};
 use crate::accounts::users_file::UsersFile;
 use crate::accounts::{Accounts, View};
+use crate::announcement::{Encryption, Offer};
 use crate::audit::access::{AccessLog, AccessWriter};
 use crate::audit::{Audit, Logs};
 use crate::commit::notify::ConnectionId;
@@ -21,10 +22,12 @@ use crate::config::{AccessLogFile, Config, Durability};
 use crate::error::StartError;
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
+use crate::keys::Keys;
 use crate::keys::directory::Directory;
 use crate::monitor::Monitor;
 use crate::net::listen::{Entrance, Listen, Listener, Peer};
 use crate::net::root_socket;
+use crate::net::transport::Accepts;
 use crate::runtime::Runtime;
 use crate::services::invitation::Invitation;
 use crate::services::tuning::Tuning;
@@ -178,6 +181,28 @@ impl Ready {
     /// The addresses that are listened on.
     pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
         self.runtime.addresses()
+    }
+
+    /// The addresses that other machines reach, and whether they take TLS.
+    pub(crate) fn offers(&self) -> Vec<Offer> {
+        let offer = |(address, accepts): (&Listen, &Accepts)| match address {
+            Listen::Tcp(at) if !address.is_local() => {
+                let tls = match (&accepts.tls, accepts.plain) {
+                    (None, _) => Encryption::No,
+                    (Some(_), true) => Encryption::Also,
+                    (Some(_), false) => Encryption::Only,
+                };
+                Some(Offer { address: *at, tls })
+            }
+            _ => None,
+        };
+        self.runtime.entrances().filter_map(offer).collect()
+    }
+
+    /// A function that tells the pin of the present key.
+    pub(crate) fn pin(&self) -> impl Fn() -> Option<Pin> + Send + 'static {
+        let services = Arc::clone(&self.runtime.services);
+        move || services.keys.as_ref().map(Keys::pin)
     }
 
     /// All addresses that the process has bound itself, also those for people and programs that watch the server.

@@ -16,8 +16,18 @@ const WORKERS: u16 = 2;
 const CONNECTIONS: usize = 256;
 
 /// Options that are about addresses and accounts. The environment of a user may hold them for another hauld, and is not asked.
-const OF_ADDRESSES: [&str; 9] =
-    ["listen", "tls", "config_dir", "cert", "key", "trusted_proxy", "insecure", "user", "metrics"];
+const OF_ADDRESSES: [&str; 10] = [
+    "listen",
+    "tls",
+    "config_dir",
+    "cert",
+    "key",
+    "trusted_proxy",
+    "insecure",
+    "user",
+    "metrics",
+    "discoverable",
+];
 
 /// The way in which one client is served over standard input and output.
 #[derive(Debug)]
