@@ -68,7 +68,7 @@ impl FromStr for Discoverable {
     /// A switch that takes a name as well, so the words for on and off are no names.
     fn from_str(text: &str) -> Result<Self, ServiceNameError> {
         match text.to_ascii_lowercase().as_str() {
-            "" | "true" | "yes" | "on" => Ok(Self::AsMachine),
+            "true" | "yes" | "on" => Ok(Self::AsMachine),
             "false" | "no" | "off" => Ok(Self::No),
             _ => text.parse().map(Self::As),
         }
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn words_for_on_and_off_are_no_names() {
         for (word, meant) in [
-            ("", Discoverable::AsMachine),
+            ("on", Discoverable::AsMachine),
             ("TRUE", Discoverable::AsMachine),
             ("no", Discoverable::No),
             ("false", Discoverable::No),
@@ -246,6 +246,8 @@ mod tests {
             assert_eq!(word.parse(), Ok(meant), "{word}");
         }
         for (word, error) in [
+            // A variable that is set to nothing asks for nothing.
+            ("", ServiceNameError::Empty),
             (" ", ServiceNameError::Empty),
             ("a\nb", ServiceNameError::Control),
             ("a\u{202e}b", ServiceNameError::Control),

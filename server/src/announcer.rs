@@ -138,9 +138,8 @@ fn end(mut child: Child, input: ChildStdin) {
             _ => return,
         }
     }
-    tracing::warn!("the process that answers multicast DNS does not end by itself");
-    let _ = child.kill();
-    let _ = child.wait();
+    // In its sandbox the server can't signal it, and its input has ended.
+    tracing::warn!("the process that answers multicast DNS takes its time to end");
 }
 
 #[derive(Debug)]

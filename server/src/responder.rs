@@ -21,7 +21,7 @@ use crate::error::StartError;
 use crate::process;
 
 /// Bytes of memory that the process may have. A stranger who makes it need more ends it, and nothing else.
-const MEMORY: u64 = 64 << 20;
+const MEMORY: u64 = 128 << 20;
 
 /// Records of strangers that may be kept. With more the library begins anew: the records that it keeps of those who
 /// don't wait for an answer of ours would stay for ever.
@@ -31,10 +31,13 @@ const MOST_RECORDS: i64 = 4_096;
 const NICE: i32 = 5;
 
 /// Time between two looks at standard input.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(100);
 
 /// Time between two looks at the records.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Time before the library is started again whose thread has ended.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Time after which a network has taken an announcement: names are probed for a second before.
 const ANNOUNCED: Duration = Duration::from_secs(5);
@@ -131,6 +134,8 @@ struct Responder {
     announced: Option<Announcement>,
     /// The full names that the library knows.
     registered: Vec<String>,
+    /// A network has taken the announcement.
+    is_seen: bool,
     /// When a network will have taken the announcement, or it is told that none has.
     due: Option<Instant>,
     looked: Instant,
@@ -144,6 +149,7 @@ impl Responder {
             library,
             announced: None,
             registered: Vec::new(),
+            is_seen: false,
             due: None,
             looked: Instant::now(),
             starts: 0,
@@ -166,7 +172,7 @@ impl Responder {
                     return false;
                 }
                 // Whatever has ended it may still be there.
-                thread::sleep(LOOK);
+                thread::sleep(PAUSE);
                 return self.begin_anew();
             }
         }
@@ -227,6 +233,7 @@ impl Responder {
         if names.is_empty() && !self.registered.is_empty() {
             tracing::info!("not discoverable any more");
         }
+        self.is_seen = false;
         self.due = (!names.is_empty()).then(|| Instant::now() + ANNOUNCED);
         for info in infos {
             let registered = self.library.daemon.register(info);
@@ -237,7 +244,8 @@ impl Responder {
 
     fn told(&mut self, event: DaemonEvent) {
         match event {
-            DaemonEvent::Announce(name, _) if self.due.take().is_some() => {
+            DaemonEvent::Announce(name, _) if !self.is_seen => {
+                (self.is_seen, self.due) = (true, None);
                 tracing::info!(name = %Shown(short(&name)), "discoverable by multicast DNS");
             }
             DaemonEvent::NameChange(change) if self.renames < RENAMES => {
