@@ -177,7 +177,10 @@ impl Responder {
             }
         }
         match orders.try_recv() {
-            Ok(announced) => self.announce(announced),
+            Ok(announced) => {
+                self.is_seen = false;
+                self.announce(announced);
+            }
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return false,
         }
@@ -233,7 +236,6 @@ impl Responder {
         if names.is_empty() && !self.registered.is_empty() {
             tracing::info!("not discoverable any more");
         }
-        self.is_seen = false;
         self.due = (!names.is_empty()).then(|| Instant::now() + ANNOUNCED);
         for info in infos {
             let registered = self.library.daemon.register(info);
@@ -244,9 +246,11 @@ impl Responder {
 
     fn told(&mut self, event: DaemonEvent) {
         match event {
-            DaemonEvent::Announce(name, _) if !self.is_seen => {
-                (self.is_seen, self.due) = (true, None);
-                tracing::info!(name = %Shown(short(&name)), "discoverable by multicast DNS");
+            DaemonEvent::Announce(name, _) => {
+                self.due = None;
+                if !std::mem::replace(&mut self.is_seen, true) {
+                    tracing::info!(name = %Shown(short(&name)), "discoverable by multicast DNS");
+                }
             }
             DaemonEvent::NameChange(change) if self.renames < RENAMES => {
                 self.renames += 1;

@@ -111,15 +111,28 @@ impl Network {
     /// If the address can't be had.
     pub fn tap(&self) -> anyhow::Result<Tapped<'_>> {
         let start = || Ok(Relay::tapped(&self.known_as, &self.server)?);
-        Ok(Tapped { network: self, relay: Some(self.on_server(start)?) })
+        Ok(Tapped { network: self, relay: Some(self.on(Machine::Server, start)?) })
     }
 
-    /// Runs this on a thread of the server's machine; threads that it starts are there as well.
-    fn on_server<T: Send>(
+    /// Pulls the cable out of the server's machine, or puts it in again.
+    ///
+    /// # Errors
+    /// If there are no two machines.
+    pub fn cable(&self, is_in: bool) -> anyhow::Result<()> {
+        let name = self.name(Machine::Server).context("all is on loopback")?;
+        ip(&format!("-n {name} link set haul0 {}", if is_in { "up" } else { "down" }))
+    }
+
+    /// Runs this on a thread of one of the machines; threads and sockets that it makes are there as well.
+    ///
+    /// # Errors
+    /// If it fails, or can't be run there.
+    pub fn on<T: Send>(
         &self,
+        machine: Machine,
         run: impl FnOnce() -> anyhow::Result<T> + Send,
     ) -> anyhow::Result<T> {
-        let name = self.name(Machine::Server);
+        let name = self.name(machine);
         thread::scope(|scope| {
             let there = scope.spawn(move || {
                 if let Some(name) = name {
@@ -129,7 +142,7 @@ impl Network {
                 }
                 run()
             });
-            there.join().ok().context("the thread on the server's machine panicked")?
+            there.join().ok().context("the thread on that machine panicked")?
         })
     }
 
@@ -163,7 +176,7 @@ impl Drop for Tapped<'_> {
     fn drop(&mut self) {
         let relay = self.relay.take();
         // It connects to its own address when it ends.
-        let _ = self.network.on_server(|| {
+        let _ = self.network.on(Machine::Server, || {
             drop(relay);
             Ok(())
         });

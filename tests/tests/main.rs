@@ -36,6 +36,8 @@ mod dav_trees;
 mod day;
 mod default_acl;
 mod demand;
+mod discover;
+mod discover_hostile;
 mod documents;
 mod documents_accounts;
 mod entries;

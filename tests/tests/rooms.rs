@@ -22,7 +22,7 @@ const CLIENT: [&str; 13] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 30] = [
+const SERVER: [&str; 33] = [
     "regular",
     "json_line",
     "log",
@@ -41,6 +41,7 @@ const SERVER: [&str; 30] = [
     "net",
     "keys",
     "error",
+    "announcement",
     "http",
     "services",
     "connection",
@@ -50,8 +51,10 @@ const SERVER: [&str; 30] = [
     "config",
     "cli",
     "process",
+    "responder",
     "streams",
     "server",
+    "announcer",
     "stdio",
 ];
 
