@@ -130,7 +130,7 @@ fn name_that_ends_with_local_leads_to_the_announced_port_and_trusts_nothing_by_t
     for name in ["in/file", "at/file", "file"] {
         assert!(server.root().join("alice").join(name).exists(), "{name}");
     }
-    let (code, said) = lan.run(&["sync", &format!("haul://{host}/in"), "back"]);
+    let (code, said) = lan.run(&["sync", &format!("haul://{host}/in/"), "back"]);
     assert_eq!((code, lan.path("back/file").exists()), (Some(0), true), "{said}");
     // A port that is named is meant.
     let (code, said) = lan.run(&["put", "file", &format!("{host}:8080")]);
