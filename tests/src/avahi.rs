@@ -44,7 +44,7 @@ impl Avahi {
         let bus = path("bus");
         std::fs::write(path("bus.conf"), BUS.replace("BUS", &bus.display().to_string()))?;
         std::fs::write(path("avahi.conf"), format!("[server]\nhost-name={name}\n"))?;
-        let mut avahi = Self { children: Vec::new(), lines: Arc::default(), directory: directory };
+        let mut avahi = Self { children: Vec::new(), lines: Arc::default(), directory };
         let mut config = std::ffi::OsString::from("--config-file=");
         config.push(avahi.path("bus.conf"));
         let mut daemon = Command::new("dbus-daemon");
