@@ -8,6 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use super::account::words::{LoginCommand, LogoutCommand, WhoamiCommand};
+use super::config::ConfigCommand;
 use super::discover::DiscoverCommand;
 use super::entries::{MkdirCommand, MvCommand, RmCommand};
 use super::get_words::{CatCommand, GetCommand};
@@ -26,9 +27,16 @@ use crate::net::destination::Destination;
 /// usage; 3 the server could not be reached, was lost for good, or wants no such connection or login; 4 the server is
 /// not trusted, and gets nothing; 130 interrupted. After 1, 3 and 130 the same command sends the rest, and large
 /// files go on where they stopped.
+///
+/// Most options can be set in the file `~/.config/haul/config.toml` and by variables, HAUL_RETRY_FOR for --retry-for; the
+/// file also names destinations. `haul config show` tells what is set.
 #[derive(Debug, Parser)]
 #[command(name = "haul", version)]
 pub(crate) struct Cli {
+    /// File of settings, in the place of `~/.config/haul/config.toml`; "" is none [env: HAUL_CONFIG].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<OsString>,
+
     /// The command.
     #[command(subcommand)]
     pub command: Command,
@@ -106,6 +114,8 @@ pub(crate) enum Command {
     /// Everybody in the network may announce anything, so nothing of it is trusted: haul asks whether a key is right when it
     /// connects, as ever. If nobody answers, the exit code is 3.
     Discover(DiscoverCommand),
+    /// Check the file of settings, or show what is set and where.
+    Config(ConfigCommand),
     /// List or remove the rests of interrupted uploads at a server: `list` or `clean`, with `--root DIR`. On the
     /// server's machine and while no server serves that root; hauld does it.
     #[command(disable_help_flag = true)]
@@ -133,6 +143,7 @@ pub(crate) struct PutCommand {
     /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root, made if it
     /// is missing; SRC goes into it also if it is a single file, and gets another name only with --as. Over ssh:
     /// `[USER@]HOST:PATH` or `ssh://[USER@]HOST[:PORT]/PATH`, where PATH is a directory as for scp; ssh starts hauld there.
+    /// An alias of the settings stands for any of these, and ALIAS/PATH for a place below it.
     #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 

@@ -304,8 +304,8 @@ pub(super) fn tell(
     {
         // A classic server is no hauld.
         match is_classic {
-            true => ending.error(error),
-            false => ending.error(&unreached::told(error)),
+            true => ending.unreached(error.to_string()),
+            false => ending.unreached(unreached::told(error)),
         }
     }
     if let Some(error) = &report.receipt_error {

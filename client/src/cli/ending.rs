@@ -4,6 +4,7 @@ use std::fmt::Display as Show;
 
 use haul_protocol::{Name, Refusal};
 
+use super::aliases;
 use super::console::{self, Stream, tell};
 use super::events::{About, Event, Named};
 use super::exit::{self, Reason};
@@ -88,14 +89,21 @@ impl<'a> Ending<'a> {
         }
     }
 
+    /// The server was not reached, or the connection to it was lost for good.
+    pub(super) fn unreached(&self, error: String) {
+        self.error(&aliases::explained(error));
+    }
+
     /// The command can't be carried out.
     pub(super) fn fail(&self, reason: Reason, error: &dyn Show) -> u8 {
         match reason {
             Reason::Usage => {
-                self.event(error);
-                usage::tell(&error.to_string());
+                let error = aliases::explained(error.to_string());
+                self.event(&error);
+                usage::tell(&error);
             }
-            _ => self.error(error),
+            Reason::Interrupted | Reason::System => self.error(error),
+            _ => self.unreached(error.to_string()),
         }
         self.asked(reason)
     }

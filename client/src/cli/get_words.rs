@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use super::aliases::Meant;
 use super::options::{ConnectionOptions, OutputOptions, Reaching, receipt};
 use super::over_ssh::SshOptions;
-use super::usage::Usage;
+use super::usage::{Usage, meant};
 use crate::error::destination::DestinationError;
 use crate::get::source::Source;
 use crate::source::filter::Rules;
@@ -81,6 +82,11 @@ pub(crate) struct GetOptions {
 
 /// A place at a server. A path on this machine is told with the right form.
 pub(super) fn source(text: &str) -> Result<Source, Usage> {
+    if let Some(meant) = meant(text)?.map(Meant::used) {
+        let contents = meant.ends_with_slash;
+        let source = Source::from(meant.destination);
+        return Ok(Source { contents: source.contents || contents, ..source });
+    }
     text.parse::<Source>().map_err(|error| match error {
         DestinationError::LocalPath(_) => Usage(format!(
             "`{text}` is a path on this machine, and haul get begins with the server: haul get HOST/PATH DIR; \

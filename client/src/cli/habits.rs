@@ -12,6 +12,8 @@ use super::habits_table::{ALIASES, HABITS, Habit, Says, Takes};
 use super::leaked;
 use super::order::options_first;
 use super::raw;
+use super::settings::Settings;
+use super::settings_rules::with_switches;
 use super::usage::{Unread, Usage};
 use crate::net::destination::Destination;
 
@@ -21,17 +23,19 @@ const COMMANDS: [&str; 5] = ["put", "sync", "publish", "verify", "get"];
 /// Reads a command line, in which these options may be.
 pub(super) fn parse<P: CommandFactory + FromArgMatches>(
     words: impl IntoIterator<Item = OsString>,
+    settings: &Settings,
 ) -> Result<P, Unread> {
     let words: Vec<OsString> = words.into_iter().collect();
-    if let Some(usage) = leaked::token(&words) {
-        return Err(Unread::Usage(usage));
+    if let Some(told) = leaked::token(&words) {
+        return Err(Unread::Usage(Usage(told.to_owned())));
     }
     let mut command = P::command();
     for name in COMMANDS.into_iter().filter(|name| P::command().find_subcommand(name).is_some()) {
         command = command.mut_subcommand(name, |command| taught(name, command));
     }
+    command = with_switches(command);
     let ordered = ordered(&command, &words);
-    let mut matches = match command.try_get_matches_from_mut(ordered) {
+    let matches = match command.clone().try_get_matches_from(&ordered) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::InvalidSubcommand => {
             return Err(fetches(&words).map_or_else(|| error.into(), Unread::Usage));
@@ -46,16 +50,28 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
     if !told.is_empty() {
         return Err(Unread::Usage(Usage(told.join("\n"))));
     }
+    let mut command = settings.apply(command, &matches).map_err(Unread::Usage)?;
+    let mut matches = command.try_get_matches_from_mut(ordered)?;
     P::from_arg_matches_mut(&mut matches).map_err(Unread::from)
 }
 
 /// The words with the options of one of these commands before its sources and DEST.
 fn ordered(command: &Command, words: &[OsString]) -> Vec<OsString> {
-    let begun = words.iter().take(2).position(|word| COMMANDS.into_iter().any(|name| word == name));
+    let first = match words.get(1).map(|word| word.to_string_lossy()) {
+        Some(word) if word == "--config" => 3,
+        Some(word) if word.starts_with("--config=") => 2,
+        _ => 1,
+    };
+    let is_command =
+        |at: &usize| COMMANDS.iter().any(|name| words.get(*at).is_some_and(|word| word == name));
+    // The lines of the shell begin with the command.
+    let begun = [0, first].into_iter().find(is_command);
     let known = begun.and_then(|at| Some((at, command.find_subcommand(&words[at])?)));
-    let Some((at, command)) = known else { return words.to_vec() };
+    let Some((at, inner)) = known else { return words.to_vec() };
+    let for_all = command.get_arguments().filter(|arg| arg.is_global_set()).cloned();
+    let inner = inner.clone().args(for_all);
     let (before, after) = words.split_at(at + 1);
-    [before.to_vec(), options_first(command, after)].concat()
+    [before.to_vec(), options_first(&inner, after)].concat()
 }
 
 /// `-h` is an option of rsync, and the help if there is nothing to send.
@@ -201,7 +217,7 @@ mod tests {
     use crate::cli::arguments::{self, Cli};
 
     fn parsed(line: &str) -> Result<Cli, Unread> {
-        parse(line.split(' ').map(OsString::from))
+        parse(line.split(' ').map(OsString::from), &Settings::default())
     }
 
     fn told(line: &str) -> String {
@@ -251,7 +267,7 @@ mod tests {
         }
         let line = "haul put b -q --as x a -- -y box:1";
         let parsed = parsed(line);
-        let Ok(Cli { command: arguments::Command::Put(put) }) = parsed else {
+        let Ok(Cli { command: arguments::Command::Put(put), .. }) = parsed else {
             panic!("{parsed:?}")
         };
         assert_eq!(put.sources, ["b", "a", "./-y"].map(PathBuf::from));

@@ -3,8 +3,6 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::usage::Usage;
-
 /// The letters with which tokens begin.
 const BEGIN: &str = "haul_";
 
@@ -15,18 +13,19 @@ const ID: usize = 8;
 const SECRET: usize = 32;
 
 /// The mistake of a command line that has a token among its words. The name of a file that is there is no token.
-pub(super) fn token(words: &[OsString]) -> Option<Usage> {
+pub(super) fn token(words: &[OsString]) -> Option<&'static str> {
     words
         .iter()
         .skip(1)
         .find(|word| has_token(word) && std::fs::symlink_metadata(word).is_err())?;
-    Some(Usage(String::from(
+    Some(
         "one of the words is a token, and a token is never an argument: other users of this machine see it there. Rotate it \
          with `hauld user rotate`; `haul login LINK` asks for the token, or takes it from standard input",
-    )))
+    )
 }
 
-fn has_token(word: &OsStr) -> bool {
+/// Whether a word has a text in it that looks like a token.
+pub(super) fn has_token(word: &OsStr) -> bool {
     let word = word.to_string_lossy();
     word.match_indices(BEGIN).any(|(at, begin)| is_token(&word.as_bytes()[at + begin.len()..]))
 }
@@ -52,7 +51,7 @@ mod tests {
         let refused = |word: &str| token(&["haul".into(), "ls".into(), word.into()]);
         for word in [secret.clone(), format!("--token={secret}"), format!("haul://a@box/{secret}")]
         {
-            let told = refused(&word).unwrap().0;
+            let told = refused(&word).unwrap();
             assert!(!told.contains(&secret[5..]), "{told}");
         }
         assert!(refused(&secret[..50]).is_some());

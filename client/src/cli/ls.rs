@@ -14,6 +14,7 @@ use haul_protocol::{
 };
 
 use super::access;
+use super::aliases;
 use super::arguments::LsOptions;
 use super::console::{self, json_line, plain_json, tell};
 use super::events::Event;
@@ -102,6 +103,7 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
 
 /// The last words of a list that is not complete, and its exit code.
 fn ended(options: &LsOptions, reason: Reason, error: Option<String>) -> u8 {
+    let error = error.map(aliases::explained);
     if let Some(error) = &error {
         tell(&format_args!("haul: {error}"));
     }

@@ -2,10 +2,12 @@
 
 mod access;
 mod account;
+mod aliases;
 mod arguments;
 mod ask;
 mod cat;
 mod commands;
+mod config;
 mod console;
 mod deadly;
 mod discover;
@@ -34,6 +36,11 @@ mod raw;
 mod rm;
 mod rollback;
 mod rules;
+mod settings;
+mod settings_file;
+mod settings_lines;
+mod settings_place;
+mod settings_rules;
 mod shell;
 mod signals;
 #[cfg(unix)]
@@ -47,7 +54,7 @@ mod unreached;
 mod unread;
 mod usage;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::ExitCode;
 
@@ -57,6 +64,10 @@ use haul_protocol::is_plain;
 use crate::source::stdin;
 use arguments::{Cli, Command};
 use ending::Ending;
+use settings::Settings;
+pub use settings::settings;
+use settings_file::SettingsError;
+use settings_place::Place;
 use signals::Signals;
 use usage::Unread;
 
@@ -65,10 +76,20 @@ use usage::Unread;
 pub fn main() -> ExitCode {
     // First of all: descriptors that are opened later are haul's own.
     stdin::note_descriptors();
-    let parsed = habits::parse(std::env::args_os()).and_then(|mut cli: Cli| {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let place = Place::of(&words);
+    let (settings, wrong) = match place.read(&command()) {
+        Ok(file) => (Settings::new(file), None),
+        Err(error) => (Settings::default(), Some(error)),
+    };
+    aliases::hold(&settings.aliases());
+    let parsed = habits::parse(words, &settings).and_then(|mut cli: Cli| {
         prepare::prepare(&mut cli.command).map_err(Unread::Usage)?;
         Ok(cli)
     });
+    if let Some(error) = wrong.filter(|_| needs_settings(&parsed)) {
+        return wrong_file(&error);
+    }
     let mut cli = match parsed {
         Ok(cli) => cli,
         Err(Unread::Usage(error)) => {
@@ -95,7 +116,7 @@ pub fn main() -> ExitCode {
     };
     let carried_out = Signals::install().and_then(|signals| {
         discover::locate(prepare::places(&mut cli.command).into_iter());
-        carry_out(&cli.command, &signals)
+        carry_out(&cli.command, &settings, &place, &signals)
     });
     match carried_out {
         Ok(code) => ExitCode::from(ending::after_all(code)),
@@ -106,12 +127,37 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether a command line does anything for which the settings count: not `haul config`, and not a help.
+fn needs_settings(parsed: &Result<Cli, Unread>) -> bool {
+    match parsed {
+        Ok(cli) => !matches!(cli.command, Command::Config(_)),
+        Err(Unread::Help(_)) => false,
+        Err(Unread::Clap(error)) => error.use_stderr(),
+        Err(Unread::Usage(_)) => true,
+    }
+}
+
+/// Tells each mistake of the file of settings: nothing is sent.
+fn wrong_file(error: &SettingsError) -> ExitCode {
+    let told = error.to_string();
+    for line in told.lines() {
+        console::tell(&format_args!("haul: {line}"));
+    }
+    unread::events(&told);
+    ExitCode::from(ending::after_all(exit::USAGE))
+}
+
 /// Whether a word of the command line shows as itself.
 fn is_plain_word(word: &OsStr) -> bool {
     word.to_string_lossy().chars().all(is_plain)
 }
 
-fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
+fn carry_out(
+    command: &Command,
+    settings: &Settings,
+    place: &Place,
+    signals: &Signals,
+) -> anyhow::Result<u8> {
     match command {
         Command::Put(put) => commands::put(&put.sources, &put.destination, &put.options, signals),
         Command::Sync(sync) => sync_back::sync(sync, signals),
@@ -138,9 +184,10 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
         Command::Login(words) => Ok(account::login(words, signals)),
         Command::Logout(words) => Ok(account::logout(words, signals)),
         Command::Whoami(words) => Ok(account::whoami(words, signals)),
-        Command::Shell(shell) => shell::run(shell, signals),
+        Command::Shell(shell) => shell::run(shell, settings, signals),
         Command::Trust(words) => trust::run(words, signals),
         Command::Discover(words) => Ok(discover::run(words, signals)),
+        Command::Config(words) => Ok(config::run(words, place)),
         Command::Partials(partials) => partials::partials(&partials.words),
     }
 }
@@ -148,5 +195,5 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
 /// The command line, for man pages and completions.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command()
+    settings_rules::with_switches(Cli::command())
 }

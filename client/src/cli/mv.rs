@@ -4,12 +4,13 @@ use std::str::FromStr;
 
 use haul_protocol::{Entry, Name, Op, Refusal, Right};
 
+use super::aliases::Meant;
 use super::ending::Ending;
 use super::exit::Reason;
 use super::lookup::{self, There};
 use super::oneshot;
 use super::options::Reaching;
-use super::usage::Usage;
+use super::usage::{Usage, meant};
 use crate::connection::rpc::{Asking, Said};
 use crate::credentials::Need;
 use crate::error::ConnectionError;
@@ -43,6 +44,9 @@ impl FromStr for Place {
 
 /// The first word behind `haul mv`: a path on this machine is told with the command that moves it.
 pub(super) fn entry_to_move(text: &str) -> Result<Destination, Usage> {
+    if let Some(meant) = meant(text)? {
+        return Ok(meant.used().destination);
+    }
     text.parse().map_err(|error| match error {
         DestinationError::LocalPath(_) => moves_up(text),
         error => Usage(error.to_string()),
@@ -51,6 +55,10 @@ pub(super) fn entry_to_move(text: &str) -> Result<Destination, Usage> {
 
 /// The last word behind `haul mv`: a path on this machine is told with what haul can do.
 pub(super) fn new_place(text: &str) -> Result<Place, Usage> {
+    if let Some(meant) = meant(text)?.map(Meant::used) {
+        let is_directory = meant.ends_with_slash;
+        return Ok(Place { destination: meant.destination, is_directory });
+    }
     text.parse().map_err(|error: DestinationError| match error {
         DestinationError::LocalPath(_) => Usage(format!(
             "`{text}` is a path on this machine, and haul mv renames at a server; to bring it here, write haul get"

@@ -9,15 +9,12 @@ use crate::get::source::Source;
 use crate::net::destination::Destination;
 use crate::net::ssh::{Install, Runs};
 
-/// The variable that has the words of `--ssh` if the option is not given.
-const VARIABLE: &str = "HAUL_SSH";
-
 /// Options for destinations that ssh leads to.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SshOptions {
     /// Program that takes the place of `ssh` for a DEST such as `box:path`, with options that come before the host, as in
     /// `ssh -p 2222`. CMD is split into words as a shell splits it, and no shell is run [env: HAUL_SSH].
-    #[arg(long, short = 'e', alias = "rsh", value_name = "CMD")]
+    #[arg(long, short = 'e', alias = "rsh", value_name = "CMD", value_parser = ssh)]
     pub ssh: Option<String>,
 
     /// Name or path of hauld at a DEST such as `box:path` [default: hauld].
@@ -45,12 +42,13 @@ pub(crate) enum When {
     No,
 }
 
-/// The variable that has the word of `--ssh-direct` if the option is not given.
-const DIRECT: &str = "HAUL_SSH_DIRECT";
+/// The words of a program that takes the place of ssh.
+fn ssh(text: &str) -> Result<String, Usage> {
+    Runs::default().ssh(text).map(|_| text.to_owned()).ok_or_else(|| no_command(text))
+}
 
-/// The text of a variable that says something.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
+fn no_command(text: &str) -> Usage {
+    Usage(format!("--ssh: `{text}` is not a command: words, with options behind the program"))
 }
 
 /// A name of hauld that ssh takes for no option.
@@ -65,18 +63,9 @@ impl SshOptions {
     /// # Errors
     /// If the words make no command.
     pub(super) fn runs(&self) -> Result<Runs, Usage> {
-        let (name, command) = match &self.ssh {
-            Some(command) => ("--ssh", Some(command.clone())),
-            None => (VARIABLE, variable(VARIABLE)),
-        };
         let mut runs = Runs::default();
-        if let Some(command) = command {
-            let wrong = || {
-                Usage(format!(
-                    "{name}: `{command}` is not a command: words, with options behind the program"
-                ))
-            };
-            runs = runs.ssh(&command).ok_or_else(wrong)?;
+        if let Some(command) = &self.ssh {
+            runs = runs.ssh(command).ok_or_else(|| no_command(command))?;
         }
         if let Some(hauld) = &self.hauld {
             let wrong = || Usage(format!("--hauld {hauld}: not the name or path of a program"));
@@ -87,14 +76,7 @@ impl SshOptions {
             runs =
                 runs.install(install.map_err(|error| Usage(format!("--install-hauld: {error}")))?);
         }
-        let when = match self.ssh_direct {
-            Some(when) => when,
-            None => variable(DIRECT).map_or(Ok(When::Auto), |text| {
-                When::from_str(&text, false)
-                    .map_err(|_| Usage(format!("{DIRECT}: `{text}` is neither auto nor no")))
-            })?,
-        };
-        Ok(runs.direct(when == When::Auto))
+        Ok(runs.direct(self.ssh_direct != Some(When::No)))
     }
 
     /// The same destination with these programs, if ssh leads there.

@@ -41,7 +41,7 @@ pub(super) fn prepare(command: &mut Command) -> Result<(), Usage> {
         Command::Logout(words) => no_accounts("logout", Some(&words.destination)),
         Command::Whoami(words) => no_accounts("whoami", Some(&words.destination)),
         Command::Trust(words) => no_accounts("trust", words.server.as_ref()),
-        Command::Discover(_) | Command::Partials(_) => Ok(()),
+        Command::Config(_) | Command::Discover(_) | Command::Partials(_) => Ok(()),
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) fn places(command: &mut Command) -> Vec<&mut Destination> {
         Command::Logout(words) => vec![&mut words.destination],
         Command::Whoami(words) => vec![&mut words.destination],
         Command::Trust(words) => words.server.iter_mut().collect(),
-        Command::Discover(_) | Command::Partials(_) => Vec::new(),
+        Command::Config(_) | Command::Discover(_) | Command::Partials(_) => Vec::new(),
     }
 }
 

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 
+use super::settings_rules::is_given;
 use crate::source::filter::{Rule, Rules};
 
 const EXCLUDE: &str = "exclude";
 const INCLUDE: &str = "include";
 const FROM: &str = "exclude_from";
 
-// Written by hand, because clap tells the order of different options only by their positions.
+// Written by hand, because clap tells the order of different options only by their positions. Rules of the settings come first,
+// though clap counts them last: the last rule that fits decides, and it is one of the command line.
 impl Args for Rules {
     fn augment_args(command: clap::Command) -> clap::Command {
         let rule = |id: &'static str| Arg::new(id).action(ArgAction::Append);
@@ -44,14 +46,18 @@ impl Args for Rules {
 
 impl FromArgMatches for Rules {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut found: Vec<(usize, Rule)> = Vec::new();
+        let mut found: Vec<((bool, usize), Rule)> = Vec::new();
+        let positions = |id: &'static str| {
+            let is_given = is_given(matches, id);
+            matches.indices_of(id).unwrap_or_default().map(move |position| (is_given, position))
+        };
         for (id, rule) in [(EXCLUDE, Rule::Exclude as fn(String) -> Rule), (INCLUDE, Rule::Include)]
         {
             let values = matches.get_many::<String>(id).unwrap_or_default().cloned();
-            found.extend(matches.indices_of(id).unwrap_or_default().zip(values.map(rule)));
+            found.extend(positions(id).zip(values.map(rule)));
         }
         let values = matches.get_many::<PathBuf>(FROM).unwrap_or_default().cloned();
-        found.extend(matches.indices_of(FROM).unwrap_or_default().zip(values.map(Rule::From)));
+        found.extend(positions(FROM).zip(values.map(Rule::From)));
         found.sort_by_key(|(position, _)| *position);
         let mut rules = Self::default();
         found.into_iter().for_each(|(_, rule)| rules.push(rule));

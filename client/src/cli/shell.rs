@@ -17,6 +17,7 @@ use super::ending::Ending;
 use super::get_words::{CatCommand, GetCommand};
 use super::mv::{self, Place};
 use super::over_ssh::SshOptions;
+use super::settings::Settings;
 use super::signals::Signals;
 use super::{cat, commands, exit, get, ls, mkdir, rm};
 use crate::get::source::Source;
@@ -45,8 +46,12 @@ quit                 leave (also Ctrl-D; Ctrl-C ends a transfer)";
 ///
 /// # Errors
 /// If the terminal or the pipe fails.
-pub fn run(options: &ShellCommand, signals: &Signals) -> anyhow::Result<u8> {
-    let mut shell = Prompt { options, signals, worst: exit::OK };
+pub(super) fn run(
+    options: &ShellCommand,
+    settings: &Settings,
+    signals: &Signals,
+) -> anyhow::Result<u8> {
+    let mut shell = Prompt { options, settings, signals, worst: exit::OK };
     if !io::stdin().is_terminal() {
         for line in io::stdin().lock().lines() {
             // A user who interrupts a script means all of it.
@@ -79,6 +84,7 @@ pub fn run(options: &ShellCommand, signals: &Signals) -> anyhow::Result<u8> {
 
 struct Prompt<'a> {
     options: &'a ShellCommand,
+    settings: &'a Settings,
     signals: &'a Signals,
     worst: u8,
 }
@@ -86,7 +92,7 @@ struct Prompt<'a> {
 impl Prompt<'_> {
     /// Carries a line out; `false` if it is the last one.
     fn obey(&mut self, line: &str) -> bool {
-        let code = match parse(line, self.options) {
+        let code = match parse(line, self.options, self.settings) {
             Command::Nothing => exit::OK,
             Command::Quit => return false,
             Command::Help(text) => {

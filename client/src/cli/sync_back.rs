@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::aliases;
 use super::arguments::{SyncCommand, SyncOptions};
 use super::commands;
 use super::discover;
@@ -45,6 +46,10 @@ pub(super) fn sync(words: &SyncCommand, signals: &Signals) -> anyhow::Result<u8>
             Err(usage) => wrong(&usage),
         };
     }
+    if let Some(usage) = texts.iter().find_map(|text| below_an_alias(text)) {
+        return wrong(&usage);
+    }
+    destination.is_used();
     match &destination.server {
         Ok(server) => commands::sync(sources, server, options, signals),
         Err(usage) => match sources.first().filter(|source| !source.exists()) {
@@ -57,6 +62,18 @@ pub(super) fn sync(words: &SyncCommand, signals: &Signals) -> anyhow::Result<u8>
             None => wrong(usage),
         },
     }
+}
+
+/// A source that is not on this machine, and is written as a place below an alias would be.
+fn below_an_alias(text: &str) -> Option<Usage> {
+    let meant = aliases::meant(text).ok().flatten()?;
+    let (name, path) = text.split_once('/').unwrap_or((text, ""));
+    std::fs::symlink_metadata(text).is_err().then(|| {
+        Usage(format!(
+            "there is no `{text}` on this machine; as SRC of haul sync, the alias is written with a colon: {name}:{path}; {}",
+            meant.told()
+        ))
+    })
 }
 
 /// A source at a server. Beside one at a server, one on this machine is wrong.

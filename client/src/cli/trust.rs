@@ -7,6 +7,7 @@ use super::ending::Ending;
 use super::exit::Reason;
 use super::options::{BasicOutput, duration};
 use super::signals::Signals;
+use super::usage::server;
 use super::{ask, unreached};
 use crate::error::ConnectionError;
 use crate::error::trust::{KnownError, TrustError, former};
@@ -22,7 +23,7 @@ use crate::work::settings::TIMEOUT;
 #[derive(Debug, Args)]
 pub(crate) struct TrustCommand {
     /// The server: `HOST[:PORT]`.
-    #[arg(value_name = "HOST", required_unless_present = "list")]
+    #[arg(value_name = "HOST", required_unless_present = "list", value_parser = server)]
     pub server: Option<Destination>,
 
     /// The server's key, `haul1-…`, as `hauld fingerprint` prints it there. Case, white space, hyphens and invisible

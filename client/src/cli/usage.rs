@@ -5,8 +5,10 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use super::aliases::{self, Meant};
 use super::console::fold::{self, columns};
 use super::console::{self, Stream};
+use crate::error::destination::DestinationError;
 use crate::net::destination::Destination;
 
 /// Columns of a terminal.
@@ -81,24 +83,65 @@ fn wrapped(text: &str, width: usize) -> String {
     lines
 }
 
+/// The place that a word means, if it begins with an alias.
+pub(super) fn meant(text: &str) -> Result<Option<Meant<'static>>, Usage> {
+    aliases::meant(text).map_err(Usage)
+}
+
 /// A place at a server. The message never repeats a secret that somebody has written into it, as clap would.
 pub(super) fn at_server(text: &str) -> Result<Destination, Usage> {
-    text.parse::<Destination>().map_err(|error| Usage(error.to_string()))
+    match meant(text)? {
+        Some(meant) => Ok(meant.used().destination),
+        None => text.parse::<Destination>().map_err(|error| Usage(error.to_string())),
+    }
+}
+
+/// A server as a whole. The path of an alias is left out, for it is no part of what was typed.
+pub(super) fn server(text: &str) -> Result<Destination, Usage> {
+    let destination = at_server(text)?;
+    let is_alias = !text.contains('/') && meant(text)?.is_some();
+    Ok(if is_alias { destination.with_path(None) } else { destination })
 }
 
 /// A destination on the command line. The name of a file or directory here is no server: whoever writes one means it, as
 /// with `cp`.
 pub(super) fn destination(text: &str) -> Result<Destination, Usage> {
-    let destination = at_server(text)?;
+    Ok(match place(text)? {
+        Either::Alias(meant) => meant.used().destination,
+        Either::Plain(destination) => destination,
+    })
+}
+
+/// A place at a server, as an alias or written out.
+enum Either {
+    Alias(Meant<'static>),
+    Plain(Destination),
+}
+
+fn place(text: &str) -> Result<Either, Usage> {
+    let place = match meant(text)? {
+        Some(meant) => Either::Alias(meant),
+        None => {
+            Either::Plain(text.parse().map_err(|error: DestinationError| Usage(error.to_string()))?)
+        }
+    };
     let authority = text.split('/').next().unwrap_or(text);
     if authority.contains(':') {
-        return Ok(destination);
+        return Ok(place);
     }
     let kind = match std::fs::symlink_metadata(text) {
         Ok(found) if found.is_dir() => "a directory",
         Ok(_) => "a file",
-        Err(_) => return Ok(destination),
+        Err(_) => return Ok(place),
     };
+    if let Either::Alias(meant) = place {
+        let (name, path) = text.split_once('/').unwrap_or((text, ""));
+        return Err(Usage(format!(
+            "`{text}` is {kind} on this machine, and the last word is the server that files go to, HOST/PATH; if the alias is \
+             meant, write {name}:{path}; {}",
+            meant.told()
+        )));
+    }
     Err(Usage(format!(
         "`{text}` is {kind} on this machine, and the last word is the server that files go to, HOST/PATH; \
          if a server has that name, write haul://{text}"
@@ -114,9 +157,22 @@ pub(crate) struct End {
     pub(super) server: Result<Destination, Usage>,
 }
 
+impl End {
+    /// It is the place at a server that the command is about: messages tell of an alias in it.
+    pub(super) fn is_used(&self) {
+        if let Ok(Some(meant)) = aliases::meant(&self.text) {
+            meant.used();
+        }
+    }
+}
+
 /// Reads it; whether it has to be a place at a server is known when SRC is.
 pub(super) fn end(text: &str) -> Result<End, Infallible> {
-    Ok(End { text: text.to_owned(), server: destination(text) })
+    let server = place(text).map(|place| match place {
+        Either::Alias(meant) => meant.destination,
+        Either::Plain(destination) => destination,
+    });
+    Ok(End { text: text.to_owned(), server })
 }
 
 #[cfg(test)]

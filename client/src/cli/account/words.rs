@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::options::{BasicOutput, duration};
-use crate::cli::usage::at_server;
+use crate::cli::usage::server;
 use crate::net::destination::Destination;
 
 /// `haul login`.
@@ -13,7 +13,7 @@ use crate::net::destination::Destination;
 pub(crate) struct LoginCommand {
     /// The link that `hauld user add` prints, `haul://ACCOUNT@HOST[:PORT]#haul1-…`, which has the pin of the server's key; or
     /// `[ACCOUNT@]HOST[:PORT]`.
-    #[arg(value_name = "LINK", value_parser = at_server)]
+    #[arg(value_name = "LINK", value_parser = server)]
     pub destination: Destination,
 
     /// Options of the connection and of the output.
@@ -25,7 +25,7 @@ pub(crate) struct LoginCommand {
 #[derive(Debug, Args)]
 pub(crate) struct LogoutCommand {
     /// `[ACCOUNT@]HOST[:PORT]`; without ACCOUNT all accounts at that server.
-    #[arg(value_name = "HOST", value_parser = at_server)]
+    #[arg(value_name = "HOST", value_parser = server)]
     pub destination: Destination,
 
     /// Options of the output.
@@ -37,7 +37,7 @@ pub(crate) struct LogoutCommand {
 #[derive(Debug, Args)]
 pub(crate) struct WhoamiCommand {
     /// `[ACCOUNT@]HOST[:PORT]`.
-    #[arg(value_name = "HOST", value_parser = at_server)]
+    #[arg(value_name = "HOST", value_parser = server)]
     pub destination: Destination,
 
     /// Options of the connection and of the output.

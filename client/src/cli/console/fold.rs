@@ -59,9 +59,9 @@ pub(crate) fn whole(text: &str, word: &str, width: usize) -> Vec<String> {
 }
 
 /// The commands of haul that messages tell users to run.
-pub(crate) const COMMANDS: [&str; 17] = [
+pub(crate) const COMMANDS: [&str; 18] = [
     "put", "sync", "publish", "verify", "get", "cat", "ls", "mkdir", "rm", "mv", "login", "logout",
-    "whoami", "shell", "trust", "discover", "partials",
+    "whoami", "shell", "trust", "config", "discover", "partials",
 ];
 
 /// Splits a message around a command that the user is to run: `haul` and one of its commands, or `chmod`, behind a colon to the

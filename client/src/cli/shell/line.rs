@@ -11,6 +11,7 @@ use crate::cli::get_words::GetOptions;
 use crate::cli::habits;
 use crate::cli::options::BasicOutput;
 use crate::cli::rm::How;
+use crate::cli::settings::Settings;
 use crate::cli::usage::Unread;
 
 /// The command of a line.
@@ -121,7 +122,7 @@ pub(super) enum Word {
 pub(super) const WORDS: [&str; 11] =
     ["cat", "get", "help", "ls", "mkdir", "mv", "put", "quit", "rm", "sync", "verify"];
 
-pub(super) fn parse(line: &str, shell: &ShellCommand) -> Command {
+pub(super) fn parse(line: &str, shell: &ShellCommand, settings: &Settings) -> Command {
     let Some(words) = shlex::split(line) else {
         return Command::Wrong(String::from("a quotation mark has no end"));
     };
@@ -142,7 +143,7 @@ pub(super) fn parse(line: &str, shell: &ShellCommand) -> Command {
         matches!(first.as_str(), "put" | "sync" | "verify" | "get") && !shell.classic;
     let told = if takes_options { shell.connection.words() } else { Vec::new() };
     let words = [first.clone()].into_iter().chain(told).chain(rest.iter().cloned());
-    match habits::parse::<Line>(words.map(OsString::from)) {
+    match habits::parse::<Line>(words.map(OsString::from), settings) {
         Ok(line) => Command::Do(Box::new(line.word)),
         Err(Unread::Help(help)) => Command::Help(Some(help)),
         Err(Unread::Usage(error)) => Command::Wrong(error.0.replace('\n', "; ")),
@@ -160,6 +161,10 @@ pub(super) fn parse(line: &str, shell: &ShellCommand) -> Command {
 mod tests {
     use super::*;
 
+    fn parse(line: &str, shell: &ShellCommand) -> Command {
+        super::parse(line, shell, &Settings::default())
+    }
+
     fn shell(words: &[&str]) -> ShellCommand {
         let words = [&["haul", "shell", "box"], words].concat();
         match crate::cli::arguments::Cli::try_parse_from(words).unwrap().command {
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn lines_are_commands() {
         let plain = shell(&[]);
-        let parse = |line: &str| super::parse(line, &plain);
+        let parse = |line: &str| parse(line, &plain);
         assert!(matches!(parse("  "), Command::Nothing));
         assert!(matches!(parse("quit"), Command::Quit));
         assert!(matches!(parse("help"), Command::Help(None)));

@@ -1,0 +1,112 @@
+//! The place of the file of settings: the user's own, or the one that somebody has named.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Command;
+
+use super::settings_file::{SettingsError, SettingsFile};
+use crate::trust::directory::Directory;
+
+/// The name of the file in the directory of the client's own files.
+const NAME: &str = "config.toml";
+
+/// The variable that names another file.
+const VARIABLE: &str = "HAUL_CONFIG";
+
+/// The option that names another file.
+const OPTION: &str = "--config";
+
+/// The file that commands read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// None is read.
+    Nowhere,
+    /// The user's own, which may be missing.
+    Own(PathBuf),
+    /// The one that somebody has named.
+    Named(PathBuf),
+}
+
+impl Place {
+    /// The file that the words of a command line or the environment name, or otherwise the user's own.
+    pub(super) fn of(words: &[OsString]) -> Self {
+        let named = option(words).or_else(|| std::env::var_os(VARIABLE));
+        match named {
+            Some(path) if path.is_empty() => Self::Nowhere,
+            Some(path) => Self::Named(path.into()),
+            None => Self::own(),
+        }
+    }
+
+    fn own() -> Self {
+        match Directory::of_user() {
+            Ok(directory) if !directory.is_closed() => Self::Own(directory.file(NAME)),
+            _ => Self::Nowhere,
+        }
+    }
+
+    /// Reads the file; `None`: there is none, and nobody has named one.
+    ///
+    /// # Errors
+    /// If it can't be read, or a line is wrong.
+    pub(super) fn read(&self, command: &Command) -> Result<Option<SettingsFile>, SettingsError> {
+        match self {
+            Self::Nowhere => Ok(None),
+            Self::Named(path) => SettingsFile::read(path, command).map(Some),
+            Self::Own(path) => match SettingsFile::read(path, command) {
+                Err(SettingsError::Read { source, .. }) if is_missing(&source) => Ok(None),
+                read => read.map(Some),
+            },
+        }
+    }
+
+    /// The path of the file.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Nowhere => None,
+            Self::Own(path) | Self::Named(path) => Some(path),
+        }
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The value of `--config`; clap checks it later, as any other option.
+fn option(words: &[OsString]) -> Option<OsString> {
+    let mut words = words.iter().take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        if word == OPTION {
+            return words.next().cloned();
+        }
+        let value = word.to_str().and_then(|word| word.strip_prefix(OPTION)?.strip_prefix('='));
+        if let Some(value) = value {
+            return Some(value.into());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn word_of_the_command_line_names_the_file() {
+        let place = |line: &str| option(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for (line, expected) in [
+            ("haul --config f put a box", Some("f")),
+            ("haul put a --config=f box", Some("f")),
+            ("haul put a --config= box", Some("")),
+            ("haul put a -- --config f", None),
+            ("haul put a --configs f", None),
+        ] {
+            assert_eq!(place(line).as_deref(), expected.map(OsStr::new), "{line}");
+        }
+    }
+}
