@@ -35,14 +35,17 @@ pub fn haul() -> Client {
 /// `haul`, to be started: the test goes on while it runs. [`ended`] waits for it.
 #[must_use]
 pub fn haul_command() -> Command {
-    Command::new(&binaries::get().haul)
+    let mut command = Command::new(&binaries::get().haul);
+    // Not the settings of whoever runs the tests.
+    command.env("HAUL_CONFIG", "");
+    command
 }
 
 impl Client {
     /// A program, such as a shell that runs `haul`.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = assert_cmd::Command::new(program);
-        command.timeout(LONGEST);
+        command.timeout(LONGEST).env("HAUL_CONFIG", "");
         Self(command)
     }
 

@@ -23,6 +23,7 @@ mod cat;
 mod check;
 mod churn;
 mod classic;
+mod client_settings;
 mod commands;
 mod congestion;
 mod damaged;

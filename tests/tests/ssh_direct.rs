@@ -69,8 +69,8 @@ fn user_or_variable_keeps_everything_in_ssh() {
     assert!(!no.contains(DIRECTLY) && !no.contains("no direct way"), "{no}");
     let mut haul = sshd.haul(&["put", "s", &at(&sshd, "c")]);
     haul.env("HAUL_SSH_DIRECT", "maybe");
-    let _ =
-        haul.assert().code(2).stderr(contains("HAUL_SSH_DIRECT: `maybe` is neither auto nor no"));
+    let told = "HAUL_SSH_DIRECT: `ssh-direct` can't be \"maybe\": it is one of auto, no";
+    let _ = haul.assert().code(2).stderr(contains(told));
     // A run that asks for the other way says so in its line, and a dry one does not.
     for (words, asks) in [(&[][..], true), (&["--ssh-direct=no"], false), (&["--dry-run"], false)] {
         let machine = OverSsh::with("head -n 1 >../line; exit 0");

@@ -297,7 +297,7 @@ mod tests {
     fn settings_that_are_shown_are_a_file_of_the_same_effect() {
         for text in [
             "",
-            "[alias]\nbox = \"me@host:a \\\"b\"\n\"x.y\" = \"box:1\"\n[defaults]\ntimeout = 90\nlinks = \"follow\"\n\
+            "[alias]\nbox = \"me@host:a \\\"b\"\n\"x.y\" = \"other:1\"\n[defaults]\ntimeout = 90\nlinks = \"follow\"\n\
              [put]\nexclude = [\"a # b\", \"c\"]\nverbose = true\n[sync]\nmax-delete = 3\n",
         ] {
             let first = shown(text);
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn each_option_is_shown_once_below_each_command_or_once_for_all() {
         let told = shown("[put]\nretries = 3\n");
-        let (defaults, rest) = told.split_once("[cat]").unwrap();
+        let (defaults, rest) = told.split_once("[put]").unwrap();
         assert!(!defaults.contains("retries") && rest.contains("retries = 3"), "{told}");
         assert!(defaults.contains("# hauld is not set") && !rest.contains("hauld"), "{told}");
     }

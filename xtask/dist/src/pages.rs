@@ -15,10 +15,11 @@ const VARIABLE: &str = "HAULD_";
 /// The option that names the file of settings is none of them.
 const FILE: &str = "config";
 
-/// The pages of haul and of each of its commands, as `man1/haul-put.1`.
+/// The pages of haul, of each of its commands, as `man1/haul-put.1`, and of its file of settings.
 pub(crate) fn of_haul() -> anyhow::Result<Files> {
     let mut pages = Files::default();
     add(&mut pages, &haul_client::cli::command(), "haul", "haul", "1")?;
+    pages.add("man5/haul-config.5", 0o644, settings_of_haul());
     Ok(pages)
 }
 
@@ -82,17 +83,58 @@ fn settings(command: &Command) -> String {
     }
     page.control("SH", ["SETTINGS"]);
     for (name, argument) in settable(command) {
-        page.control("TP", []);
-        let mut words = vec![bold(name)];
-        for value in argument.get_value_names().unwrap_or_default() {
-            words.extend([roman(" = "), italic(value.as_str())]);
-        }
-        page.text(words).text(help(argument));
+        setting(&mut page, name, argument);
     }
     page.control("SH", ["EXAMPLE"]).control("nf", []);
     page.text([roman("root = \"/srv/haul\"\nlisten = [\"0.0.0.0:443\", \"unix:/run/hauld.sock\"]\nkeep-free = \"10GiB\"")]);
     page.control("fi", []);
     page.control("SH", ["SEE ALSO"]).text([roman("hauld(8), hauld-config(8)")]);
+    page.render()
+}
+
+/// The entry of one setting.
+fn setting(page: &mut Roff, name: &str, argument: &Arg) {
+    page.control("TP", []);
+    let mut words = vec![bold(name)];
+    for value in argument.get_value_names().unwrap_or_default() {
+        words.extend([roman(" = "), italic(value.as_str())]);
+    }
+    page.text(words).text(help(argument));
+}
+
+/// `haul-config(5)`.
+fn settings_of_haul() -> String {
+    let mut page = Roff::default();
+    page.control("TH", ["haul-config", "5", "", &format!("haul {VERSION}"), "haul"]);
+    page.control("SH", ["NAME"]).text([roman("haul-config - settings of haul(1)")]);
+    page.control("SH", ["SYNOPSIS"]).text([italic("~/.config/haul/config.toml")]);
+    page.control("SH", ["DESCRIPTION"]);
+    for paragraph in [
+        "A file of settings in TOML: config.toml in HAUL_CONFIG_DIR, or else in haul below XDG_CONFIG_HOME. --config FILE or HAUL_CONFIG \
+         names another file; an empty name is none. A file that others can change is refused.",
+        "[alias] names destinations: after box = \"alice@box.example:9000/photos\", the words box, box/a and box:a mean that \
+         destination and places below it. A source on this machine is never an alias.",
+        "[defaults] sets options for all commands that have them, [put], [get], [sync] and so on for one command each. A key is the name \
+         of an option without dashes in front; sizes and times are texts in quotes, numbers, true and false need none.",
+        "An option on the command line counts first, then the variable HAUL_NAME of the environment (HAUL_RETRY_FOR for \
+         retry-for), then the table of the command, then [defaults], then the default. A key that is no setting, and a value that no \
+         option takes, is an error: haul tells all errors, and sends nothing.",
+        "haul config check tells the errors of the file, haul config show what is set and where.",
+    ] {
+        page.control("PP", []).text([roman(paragraph)]);
+    }
+    page.control("SH", ["SETTINGS"]);
+    for (name, argument, commands) in haul_client::cli::settings() {
+        setting(&mut page, &name, &argument);
+        let commands = format!("Commands: {}.", commands.join(", "));
+        page.control("br", []).text([roman(commands)]);
+    }
+    page.control("SH", ["EXAMPLE"]).control("nf", []);
+    page.text([roman(
+        "[alias]\nbox = \"alice@box.example:9000/photos\"\n\n[defaults]\ntimeout = \"2m\"\n\n[put]\nverbose = true",
+    )]);
+    page.control("fi", []);
+    page.control("SH", ["SEE ALSO"]).text([roman("haul(1), haul-config(1)")]);
     page.render()
 }
 
@@ -185,6 +227,20 @@ mod tests {
         for name in told {
             assert!(page.contains(&format!("\\fB{name}\\fR")), "{name}: {page}");
         }
+        Ok(())
+    }
+
+    /// The page has every key that a file may have, with its commands.
+    #[test]
+    fn page_of_the_client_has_every_setting() -> anyhow::Result<()> {
+        let page = read(&of_haul()?, "man5/haul-config.5");
+        let settings = haul_client::cli::settings();
+        assert!(settings.len() > 10);
+        for (name, _, commands) in settings {
+            assert!(page.contains(&format!("\\fB{name}\\fR")), "{name}: {page}");
+            assert!(page.contains(&format!("Commands: {}.", commands.join(", "))), "{name}");
+        }
+        assert!(!page.contains("\\fBdelete\\fR") && page.contains("\\fBtimeout\\fR"), "{page}");
         Ok(())
     }
 
