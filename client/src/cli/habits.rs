@@ -35,7 +35,9 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
     }
     command = with_switches(command);
     let ordered = ordered(&command, &words);
-    let matches = match command.clone().try_get_matches_from(&ordered) {
+    // Reading completes the declaration, which the help needs, and the settings would no longer change.
+    let mut first = command.clone();
+    let matches = match first.try_get_matches_from_mut(&ordered) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::InvalidSubcommand => {
             return Err(fetches(&words).map_or_else(|| error.into(), Unread::Usage));
@@ -43,7 +45,7 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
         Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
             return Err(raw::told(&words).map_or_else(|| error.into(), Unread::Usage));
         }
-        Err(error) => return Err(help(&mut command, &words, &error).unwrap_or(error.into())),
+        Err(error) => return Err(help(&mut first, &words, &error).unwrap_or(error.into())),
     };
     let mut told: Vec<String> = matches.subcommand().map(told).unwrap_or_default();
     told.extend(port(&words));
