@@ -272,7 +272,16 @@ mod tests {
             used_files: None,
             quota_files: None,
         };
+        let announced = Found {
+            server: String::new(),
+            instance: String::new(),
+            addresses: Vec::new(),
+            tls: None,
+            pin: None,
+            key: None,
+        };
         let mut all = vec![
+            Event::Found(announced),
             Event::Progress(progress),
             Event::Account(account),
             Event::Reconnecting { attempt: 1, of: Some(2), seconds_left: 3, error: "e" },
