@@ -2,7 +2,7 @@
 //!
 //! Strangers send it packets, and the library that reads these keeps some of their records for as long as the strangers say.
 //! So nothing of the server is in this process: no key, no account, no file, and so much memory only. It reads from standard
-//! input what is to be announced ([`Announcement`], a line each), and takes it back when standard input ends: when the server
+//! input what is to be announced (`Announcement`, a line each), and takes it back when standard input ends: when the server
 //! stops, or however else the server ends.
 
 use std::io::{self, BufRead};
