@@ -118,6 +118,11 @@ fn wrong_words_are_told_with_what_to_write() {
     let to = setting.at("d");
     for (words, told) in [
         (
+            &["cp", "s/f", &to][..],
+            "haul: `cp`: to send files, write haul put SRC HOST/DIR; to bring files here,\n  \
+             haul get HOST/PATH DIR\n",
+        ),
+        (
             &["download", &to, "."][..],
             "haul: `download`: to bring files here, write haul get HOST/PATH DIR\n",
         ),

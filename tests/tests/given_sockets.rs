@@ -156,7 +156,8 @@ fn sockets_for_another_process_are_left_alone() {
     let (place, (listener, address)) = (TempDir::new().unwrap(), listener());
     let mut command = Command::new("sh");
     let script = "exec 3<&0 </dev/null; export LISTEN_PID=1; exec \"$HAULD\" \"$@\"";
-    command.args(["-c", script, "sh"]).env("HAULD", &binaries::get().hauld).env("LISTEN_FDS", "1");
+    command.args(["-c", script, "sh"]).env("HAULD", &binaries::get().hauld);
+    command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "metrics");
     let (root, log) = (place.path().join("root"), place.path().join("log"));
     let input = Stdio::from(OwnedFd::from(listener));
     let server = Hauld::start_with_input(&root, &log, command, &[], input).unwrap();

@@ -85,11 +85,17 @@ fn help(command: &mut Command, words: &[OsString], error: &clap::Error) -> Optio
     Some(Unread::Help(command.render_help().to_string()))
 }
 
-/// Another word for the command that brings files back from a server.
+/// Another word for a command that sends files, or brings them back from a server.
 fn fetches(words: &[OsString]) -> Option<Usage> {
-    let names = ["download", "fetch", "pull"];
-    let name = names.into_iter().find(|name| words.get(1).is_some_and(|word| word == name))?;
-    Some(Usage(format!("`{name}`: to bring files here, write haul get HOST/PATH DIR")))
+    let word = words.get(1)?;
+    let is_one_of = |names: &[&'static str]| names.iter().copied().find(|name| word == name);
+    if let Some(name) = is_one_of(&["download", "fetch", "pull"]) {
+        return Some(Usage(format!("`{name}`: to bring files here, write haul get HOST/PATH DIR")));
+    }
+    let name = is_one_of(&["copy", "cp", "push", "send", "upload"])?;
+    Some(Usage(format!(
+        "`{name}`: to send files, write haul put SRC HOST/DIR; to bring files here, haul get HOST/PATH DIR"
+    )))
 }
 
 /// The port of scp, curl or ssh: a number behind `-P` or `-p` would be a source, and all others would go to another port.

@@ -33,6 +33,11 @@ impl Given {
     /// If one of them is no socket that listens for streams, of TCP or at a path.
     pub fn take() -> Result<Self, ListenError> {
         let mut given = Self::default();
+        // They are for another process, such as one that has started this one: nothing of them is looked at.
+        let is_ours = |pid: String| pid.parse() == Ok(std::process::id());
+        if !std::env::var("LISTEN_PID").is_ok_and(is_ours) {
+            return Ok(given);
+        }
         // First of all, since the other library takes the variables away.
         let names = sd_notify::listen_fds_with_names().map_err(ListenError::Environment)?;
         let names: Vec<String> = names.map(|(_, name)| name).collect();
