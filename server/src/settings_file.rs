@@ -75,6 +75,8 @@ impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (line, text)) in self.wrong.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
+            // Each line is a mistake: a value with line ends in it makes no more of them.
+            let text = text.replace('\n', "\\n").replace('\r', "\\r");
             write!(f, "{separator}{}:{line}: {text}", self.path.display())?;
         }
         Ok(())
@@ -422,6 +424,7 @@ mod tests {
             ("listen = \"8080\"", "a port needs an address: 127.0.0.1:8080 for this machine"),
             ("listen = []", "at least one"),
             ("root = \"a\\u0000\"", "NUL"),
+            ("workers = \"1\\nhauld: all right\"", "1\\nhauld: all right"),
         ] {
             let told = parsed(text).unwrap_err();
             assert!(told.contains(said), "{told}");

@@ -147,7 +147,7 @@ impl Alias {
                  ssh://{name}/PATH"
             )));
         }
-        let components = path.split('/').filter(|component| !matches!(*component, "" | "."));
+        let components = path.split('/').filter(|component| !component.is_empty());
         let path = components.collect::<Vec<_>>().join("/");
         let ends_with_slash = match path.is_empty() {
             true => self.text.ends_with('/') || rest == "/",
@@ -276,8 +276,17 @@ mod tests {
     #[test]
     fn port_or_absolute_path_behind_an_alias_is_told_with_both_meanings() {
         let known = aliases(&[("box", "me@box:path")]);
-        for text in ["box:9000", "box:9000/a", "box:/a", "box:~", "box::a", "box/../a", "box:a/.."]
-        {
+        for text in [
+            "box:9000",
+            "box:9000/a",
+            "box:/a",
+            "box:~",
+            "box::a",
+            "box/../a",
+            "box:a/..",
+            "box/.",
+            "box:./a",
+        ] {
             let told = known.read(text).unwrap().unwrap_err();
             assert!(told.starts_with(&format!("`{text}`: ")), "{told}");
             assert!(told.ends_with("`box` is an alias of me@box:path (config.toml:1)"), "{told}");

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::aliases::Aliases;
 use super::settings_lines::{DEFAULTS, Setting, lines};
+use super::settings_rules::one_line;
 
 /// Most bytes of a file.
 const MOST: u64 = 1 << 20;
@@ -68,8 +69,9 @@ impl SettingsFile {
         let (aliases, settings) = lines(path, bytes, command).map_err(|mut wrong| {
             wrong.sort();
             wrong.dedup();
-            let told =
-                wrong.iter().map(|(line, text)| format!("{}:{line}: {text}", path.display()));
+            let told = wrong
+                .iter()
+                .map(|(line, text)| format!("{}:{line}: {}", path.display(), one_line(text)));
             SettingsError::Wrong(told.collect())
         })?;
         Ok(Self { path: path.to_owned(), aliases, settings })

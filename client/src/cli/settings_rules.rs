@@ -192,23 +192,35 @@ pub(super) fn exclude_each_other(command: &Command, one: &Arg, other: &Arg) -> b
 /// The mistake.
 pub(super) fn check(command: &Command, option: &str, values: &[String]) -> Result<(), String> {
     let command = command.clone().no_binary_name(true).disable_help_flag(true);
-    for value in values {
-        if value.contains('\0') {
-            return Err(format!("`{option}` has a NUL in it"));
-        }
-        let word = OsString::from(format!("--{option}={value}"));
-        match command.clone().try_get_matches_from([word]) {
-            // The rest of the command line is missing.
-            Err(error) if error.kind() != clap::error::ErrorKind::MissingRequiredArgument => {
-                return Err(cause(&error, option, value));
+    if values.iter().any(|value| value.contains('\0')) {
+        return Err(format!("`{option}` has a NUL in it"));
+    }
+    let wrong = |values: &[String]| {
+        let words = values.iter().map(|value| OsString::from(format!("--{option}={value}")));
+        let error = command.clone().try_get_matches_from(words).err()?;
+        // The rest of the command line is missing.
+        (error.kind() != clap::error::ErrorKind::MissingRequiredArgument).then_some(error)
+    };
+    // All at once, since there may be thousands; which one is wrong is looked for only then.
+    if wrong(values).is_some() {
+        for value in values {
+            if let Some(error) = wrong(std::slice::from_ref(value)) {
+                return Err(one_line(&cause(&error, option, value)));
             }
-            _ => {}
         }
     }
     match misfit(command.get_name(), option, values) {
-        Some(why) => Err(format!("`{option}` can't be \"{}\": {why}", values.join("\", \""))),
+        Some(why) => {
+            let values = one_line(&values.join("\", \""));
+            Err(format!("`{option}` can't be \"{values}\": {why}"))
+        }
         None => Ok(()),
     }
+}
+
+/// A text that may have a value in it, in one line: each line that is told is a mistake of its own.
+pub(super) fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n").replace('\r', "\\r")
 }
 
 /// The reason why clap takes no such value.

@@ -24,6 +24,8 @@ pub(super) struct LogFile {
     /// The log, in words.
     what: &'static str,
     path: PathBuf,
+    /// The root, in which no log is.
+    root: PathBuf,
     pub(super) file: File,
     /// The file ends with a part of a line.
     is_torn: bool,
@@ -36,17 +38,10 @@ impl LogFile {
         path: PathBuf,
         root: &Path,
     ) -> Result<Self, LogFileError> {
-        if let Ok(root) = root.canonicalize() {
-            let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
-            let real = absolute.ancestors().find_map(|path| path.canonicalize().ok());
-            if real.is_some_and(|real| real.starts_with(&root)) {
-                return Err(LogFileError::InRoot { what, path });
-            }
-        }
-        let file = open(what, &path)?;
+        let file = open(what, &path, root)?;
         // A file that can't be read may end in any way.
         let is_torn = end_of(&path, 1).is_ok_and(|end| !end.is_empty() && end != b"\n");
-        Ok(Self { what, path, file, is_torn })
+        Ok(Self { what, path, root: root.to_owned(), file, is_torn })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -56,7 +51,7 @@ impl LogFile {
     /// Goes on in the file that has the name now; returns whether that is another one. If it can't be had, the log goes on in
     /// the old one.
     pub(super) fn reopen(&mut self) -> Result<bool, LogFileError> {
-        let file = open(self.what, &self.path)?;
+        let file = open(self.what, &self.path, &self.root)?;
         let is_other = !is_same(&self.file, &file);
         if is_other {
             // A sandbox lets the server append to the file, and not read it; another file is a new one.
@@ -124,15 +119,31 @@ fn is_same(one: &File, other: &File) -> bool {
     identity(one) == identity(other)
 }
 
-fn open(what: &'static str, path: &Path) -> Result<File, LogFileError> {
+/// Opens a log, or makes it; not below the root, whatever symlinks lead there.
+fn open(what: &'static str, path: &Path, root: &Path) -> Result<File, LogFileError> {
     let failed = |source| LogFileError::Io { what, path: path.to_owned(), source };
+    let is_in_root = |real: &Path| root.canonicalize().is_ok_and(|root| real.starts_with(root));
+    let in_root = || LogFileError::InRoot { what, path: path.to_owned() };
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = absolute.ancestors().find_map(|path| path.canonicalize().ok());
+    if real.is_some_and(|real| is_in_root(&real)) {
+        return Err(in_root());
+    }
+    // The log would be made where it leads.
+    if path.is_symlink() && !path.exists() {
+        return Err(failed(io::Error::other("it is a symlink that leads to nothing")));
+    }
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600).custom_flags(nonblocking);
     let file = options.open(path).map_err(failed)?;
-    match file.metadata().map_err(failed)?.is_file() {
-        true => Ok(file),
-        false => Err(LogFileError::NoFile { what, path: path.to_owned() }),
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(LogFileError::NoFile { what, path: path.to_owned() });
+    }
+    // The name may have come to lead elsewhere meanwhile.
+    match path.canonicalize() {
+        Ok(real) if is_in_root(&real) => Err(in_root()),
+        _ => Ok(file),
     }
 }
 
@@ -146,6 +157,20 @@ mod tests {
         let open = |path: PathBuf| LogFile::open("audit log", path, place.path());
         let refused = open(place.path().join("a/b"));
         assert!(matches!(refused, Err(LogFileError::InRoot { .. })), "{refused:?}");
+        let (log, elsewhere) = (tempfile::TempDir::new().unwrap(), place.path().join("made"));
+        let path = log.path().join("log");
+        for leads_to in [&*elsewhere, place.path()] {
+            std::os::unix::fs::symlink(leads_to, &path).unwrap();
+            let refused = open(path.clone());
+            assert!(refused.is_err() && !elsewhere.exists(), "{refused:?}");
+            std::fs::remove_file(&path).unwrap();
+        }
+        // A name that leads into the root later is not gone on with.
+        let mut opened = open(path.clone()).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(matches!(opened.reopen(), Err(LogFileError::InRoot { .. })));
         let device = open("/dev/null".into());
         assert!(matches!(device, Err(LogFileError::NoFile { .. })), "{device:?}");
         let missing = open("/nowhere/at/all".into());
