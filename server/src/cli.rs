@@ -12,6 +12,7 @@ use haul_protocol::Shown;
 use crate::announcement::Discoverable;
 use crate::config::{AccessLogFile, CertificateFiles, Config, Durability, Tls};
 use crate::error::StartError;
+use crate::hooks::host::HookHost;
 use crate::http::forwarded::TrustedProxy;
 use crate::log::LogFormat;
 pub use crate::maintenance::environment::Environment;
@@ -150,6 +151,24 @@ pub struct Arguments {
     /// Form of the log: "text" for people, "json" for programs, an object a line.
     #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
     pub log_format: LogFormat,
+    /// Program that is told of each change that clients have made, once it lasts: a line of JSON for each on its standard input,
+    /// many at once, at least once each. Never inside of the root.
+    #[arg(long, value_name = "PROGRAM")]
+    pub on_commit: Option<PathBuf>,
+
+    /// Program that is asked before the bytes of a file are taken, and may refuse it. It is kept running: a line of JSON for each
+    /// file on its standard input, a line for each answer on its standard output, within 1 s. Never inside of the root.
+    #[arg(long, value_name = "PROGRAM")]
+    pub before_put: Option<PathBuf>,
+
+    /// Most bytes of changes that wait for the program of --on-commit, at least 64KiB. If it is so far behind, changes are refused
+    /// as busy, and clients try again.
+    #[arg(long, value_name = "SIZE", value_parser = spool, default_value = "64MiB")]
+    pub hook_spool: u64,
+
+    /// How long the program of --on-commit may run. Then it is killed, and run again.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1m")]
+    pub hook_timeout: Duration,
 
     /// Address at which /metrics (for Prometheus), /health and /ready are told over HTTP, in clear and to everybody who reaches
     /// it: better 127.0.0.1:9418 than one that other machines reach.
@@ -223,6 +242,9 @@ pub enum Command {
     Config(SettingsCommand),
     /// Makes an account that may only put, into fresh directories, and that ends; shows its link and its token.
     Link(Link),
+    /// Starts the programs of hooks for the hauld at standard input, which has started this.
+    #[command(hide = true)]
+    HookHost(HookHost),
 }
 
 /// A command about the settings.
@@ -385,6 +407,10 @@ impl Arguments {
                 .access_log
                 .clone()
                 .map(|path| AccessLogFile { path, format: self.log_format }),
+            on_commit: self.on_commit.clone(),
+            before_put: self.before_put.clone(),
+            hook_spool: self.hook_spool,
+            hook_timeout: self.hook_timeout,
             metrics: self.metrics.clone(),
             insecure: self.insecure,
             timeouts,
@@ -448,6 +474,15 @@ fn size(text: &str) -> Result<u64, String> {
         Ok(size) if size <= MAX => Ok(size),
         Ok(_) => Err(String::from("more than 1TiB")),
         Err(_) => Err(String::from("not a number of bytes, such as 5000, 10MiB or 2GB")),
+    }
+}
+
+/// Bytes of a spool.
+fn spool(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 64 << 10;
+    match size(text)? {
+        size if size >= LEAST => Ok(size),
+        _ => Err(String::from("less than 64KiB")),
     }
 }
 

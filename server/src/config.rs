@@ -53,6 +53,15 @@ pub struct Config {
     pub audit: Option<PathBuf>,
     /// File to which the access log is appended. Default: none.
     pub access_log: Option<AccessLogFile>,
+    /// Program that is told of each change that a client has made, once it lasts. The process starts its own program a second
+    /// time to run it, so only `hauld` itself can have one. Default: none.
+    pub on_commit: Option<PathBuf>,
+    /// Program that is asked before the bytes of a file are taken, and may refuse it; run as the one before. Default: none.
+    pub before_put: Option<PathBuf>,
+    /// Bytes of the changes that wait for `on_commit`: if there are more, changes are refused as busy. Default: 64 MiB.
+    pub hook_spool: u64,
+    /// Time for which `on_commit` may run. Default: 1 minute.
+    pub hook_timeout: Duration,
     /// Address at which `/metrics`, `/health` and `/ready` are told over HTTP, in clear and to everybody. Default: none.
     pub metrics: Option<Listen>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
@@ -90,6 +99,10 @@ impl Config {
             trusted_proxies: Vec::new(),
             audit: None,
             access_log: None,
+            on_commit: None,
+            before_put: None,
+            hook_spool: 64 << 20,
+            hook_timeout: Duration::from_secs(60),
             metrics: None,
             insecure: false,
             guards_others: false,
@@ -119,6 +132,10 @@ impl Config {
             ("trusted-proxy", a.trusted_proxies != b.trusted_proxies),
             ("audit", a.audit != b.audit),
             ("access-log", path(a) != path(b)),
+            ("on-commit", a.on_commit != b.on_commit),
+            ("before-put", a.before_put != b.before_put),
+            ("hook-spool", a.hook_spool != b.hook_spool),
+            ("hook-timeout", a.hook_timeout != b.hook_timeout),
             ("metrics", a.metrics != b.metrics),
             ("insecure", a.insecure != b.insecure),
         ];

@@ -44,6 +44,9 @@ pub enum StartError {
     /// The audit log or the access log.
     #[error("{0}")]
     Audit(String),
+    /// The program of a hook, or its spool.
+    #[error("{0}")]
+    Hook(String),
     /// A thread or a file descriptor could not be had.
     #[error("could not start: {0}")]
     Io(#[from] std::io::Error),

@@ -35,6 +35,7 @@ mod commit;
 mod config;
 mod connection;
 mod error;
+mod hooks;
 mod http;
 mod json_line;
 mod keys;

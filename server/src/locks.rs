@@ -100,6 +100,11 @@ pub(crate) enum Rank {
     Completions,
     /// The buffers that workers read into.
     Buffers,
+    /// The questions to the hook `before-put`, and the answers to one of them.
+    HookQueue,
+    HookAnswer,
+    /// The spool of the hook `on-commit`.
+    Hooks,
     /// The audit log.
     Audit,
     /// Lines of the access log that wait.
@@ -114,6 +119,8 @@ pub(crate) enum Rank {
     Seen,
     /// The last look at the disk, for those who watch.
     Disk,
+    /// The last failure of a hook.
+    HookFailure,
 }
 
 /// The locks that this thread holds.

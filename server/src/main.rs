@@ -260,6 +260,7 @@ fn run(command: &Command) -> Result<(), StartError> {
         Command::Fingerprint(fingerprint) => Ok(fingerprint.run(&mut environment)?),
         Command::Config(settings) => settings.run(environment.out),
         Command::Key(key) => Ok(key.run(&mut environment)?),
+        Command::HookHost(host) => Ok(host.run()?),
     }
 }
 

@@ -6,7 +6,7 @@ mod threads;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
@@ -14,6 +14,7 @@ use rustix::fs::Mode;
 use crate::commit::notify::ConnectionId;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::hooks::{BEFORE_PUT, ON_COMMIT};
 use crate::maintenance::sweeper::Sweeper;
 use crate::maintenance::watcher;
 use crate::net::given::Given;
@@ -25,7 +26,7 @@ use crate::services::invitation::Invitation;
 use crate::store::Store;
 use opening::tuning;
 pub use opening::{Listening, Ready};
-use threads::{AbortOnPanic, Watched, commit, joined, joined_soon, writing};
+use threads::{AbortOnPanic, Watched, ask, commit, deliver, joined, joined_soon, writing};
 
 /// A running server.
 #[derive(Debug)]
@@ -39,11 +40,16 @@ pub struct Server {
     watcher: JoinHandle<()>,
     watched: Option<Watched>,
     access: Option<JoinHandle<()>>,
+    on_commit: Option<JoinHandle<()>>,
+    before_put: Option<JoinHandle<()>>,
     config: Config,
 }
 
 /// Time between two looks whether the committer is done.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Time that a hook has at least for its last changes when the server stops.
+const LEAST_FOR_HOOKS: Duration = Duration::from_secs(1);
 
 impl Ready {
     /// Starts all threads.
@@ -74,6 +80,14 @@ impl Ready {
         let watcher = spawn(String::from("watcher"), |runtime| {
             watcher::run(&runtime.services, || runtime.has_stopped());
         })?;
+        let on_commit = match runtime.services.on_commit.is_some() {
+            true => Some(spawn(String::from(ON_COMMIT), deliver)?),
+            false => None,
+        };
+        let before_put = match runtime.services.before_put.is_some() {
+            true => Some(spawn(String::from(BEFORE_PUT), ask)?),
+            false => None,
+        };
         let watched = match monitor {
             Some(monitor) => Some(Watched::start(&runtime, monitor)?),
             None => None,
@@ -89,6 +103,8 @@ impl Ready {
             watcher,
             watched,
             access,
+            on_commit,
+            before_put,
             config,
         })
     }
@@ -209,6 +225,10 @@ impl Server {
             joined(thread);
         }
         let services = &self.runtime.services;
+        if let (Some(hook), Some(thread)) = (&services.before_put, self.before_put) {
+            hook.stop();
+            joined(thread);
+        }
         // While the root is still locked: the next server has a socket of its own.
         if services.may_change
             && let Ok(private) = services.store.own_directory()
@@ -227,6 +247,11 @@ impl Server {
                 let changes = committer.abandon();
                 tracing::warn!(changes, "the grace time is over, changes are not carried out");
             }
+            joined(thread);
+        }
+        if let (Some(hook), Some(thread)) = (&services.on_commit, self.on_commit) {
+            let left = services.clock.grace_left().max(LEAST_FOR_HOOKS);
+            hook.spool.stop(Instant::now() + left);
             joined(thread);
         }
         if let Some(watched) = self.watched {

@@ -22,7 +22,7 @@ const CLIENT: [&str; 13] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 33] = [
+const SERVER: [&str; 34] = [
     "regular",
     "json_line",
     "log",
@@ -35,6 +35,7 @@ const SERVER: [&str; 33] = [
     "store",
     "metrics",
     "refusal",
+    "hooks",
     "uploads",
     "commit",
     "versions",

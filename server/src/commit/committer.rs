@@ -6,12 +6,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use haul_protocol::Code;
+
 use super::notify::{ConnectionId, Done, Notify, ReplyTo, Ticket};
 use super::queue::Queue;
 use crate::audit::Logs;
+use crate::hooks::{self, Fate, OnCommit, fate};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
-use crate::store::{Change, Committing, Store, StoreError};
+use crate::refusal::Refusal;
+use crate::store::{Change, ChangeKind, Committing, Store, StoreError};
 use crate::uploads::{Publishing, Uploads};
 
 /// [Weight](Change::weight) of changes that wait at once. Each may hold an open file; at this much,
@@ -95,6 +99,14 @@ impl Committer {
 /// The connection that asked for a change.
 type ToTell = (Option<Ticket>, Option<Publishing>);
 
+/// All who are told of changes, but for the connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) logs: &'a Logs,
+    pub(crate) on_commit: Option<&'a OnCommit>,
+    pub(crate) metrics: &'a Metrics,
+}
+
 impl Committer {
     /// Runs until it is stopped: whenever it is idle it takes all that waits. A group is told to
     /// be done when the next one, if there is one, has been flushed with it.
@@ -103,8 +115,9 @@ impl Committer {
         store: &Arc<Store>,
         uploads: &Uploads,
         notify: &dyn Notify,
-        (logs, metrics): (&Logs, &Metrics),
+        told: Told<'_>,
     ) {
+        let Told { on_commit, metrics, .. } = told;
         let mut committing = Committing::new(store);
         let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
         let mut visible_kinds = Vec::new();
@@ -117,60 +130,167 @@ impl Committer {
                 self.0.take_now(MAX_GROUP)
             };
             self.1.beat();
-            let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
-            let mut kinds = Vec::new();
+            let all: usize = group.iter().map(Work::weight).sum();
+            let group = spooled(group, (store, uploads), notify, told);
             let next = group.iter().map(Work::weight).sum();
-            for Work { change, publishing, ticket, missing: _ } in group {
-                change.kinds(&mut kinds);
-                changes.push(change);
-                match ticket {
-                    Some(Ticket { connection, reply_to: ReplyTo::Acks(ids), events }) => {
-                        let mut events = events.into_iter();
-                        to_tell.extend(ids.into_iter().map(|id| {
-                            let events = events.next().into_iter().collect();
-                            let reply_to = ReplyTo::Ack(id);
-                            (Some(Ticket { connection, reply_to, events }), None)
-                        }));
-                    }
-                    ticket => to_tell.push((ticket, publishing)),
-                }
+            if next < all {
+                self.makes_room(all - next, notify);
             }
+            let (changes, kinds, to_tell) = apart(group);
             if !kinds.is_empty() {
                 metrics.groups.add(kinds.len() as u64);
             }
             let begun = Instant::now();
             let (results, group) = committing.flush(changes);
             metrics.flushed(begun.elapsed());
+            let is_spool_safe = on_commit.is_none_or(|hook| is_flushed(hook, group.was_flushed()));
             let durable = std::mem::replace(&mut visible, to_tell);
             for (kind, result) in
                 std::mem::replace(&mut visible_kinds, kinds).into_iter().zip(&results)
             {
                 metrics.changed(kind, result.is_ok());
             }
-            tell((store, uploads, logs), notify, results.into_iter().zip(durable));
-            for connection in self.0.done(std::mem::replace(&mut weight, next)) {
-                notify.wake(ConnectionId(connection));
-            }
+            let results = results.into_iter().zip(durable).map(|(result, to_tell)| {
+                let is_lost = !is_spool_safe && to_tell.0.as_ref().is_some_and(is_spooled);
+                (if is_lost { result.and(Err(unsafe_spool())) } else { result }, to_tell)
+            });
+            tell((store, uploads, told), notify, results);
+            self.makes_room(std::mem::replace(&mut weight, next), notify);
             committing.apply(group);
+            if let Some(hook) = on_commit {
+                let numbers = visible.iter().map(|(ticket, _)| ticket.as_ref()?.spooled);
+                let fates = numbers.zip(committing.visible()).filter_map(|(number, is_seen)| {
+                    Some((number?, if is_seen { Fate::Seen } else { Fate::Never }))
+                });
+                hook.spool.fate(fates);
+            }
         }
+    }
+}
+
+impl Committer {
+    /// So much is done: wakes those who need not wait any more.
+    fn makes_room(&self, weight: usize, notify: &dyn Notify) {
+        for connection in self.0.done(weight) {
+            notify.wake(ConnectionId(connection));
+        }
+    }
+}
+
+/// The changes of a group, their kinds, and for each result those who are told.
+fn apart(group: Vec<Work>) -> (Vec<Change>, Vec<ChangeKind>, Vec<ToTell>) {
+    let mut changes = Vec::with_capacity(group.len());
+    let (mut kinds, mut to_tell) = (Vec::new(), Vec::new());
+    for Work { change, publishing, ticket, missing: _ } in group {
+        change.kinds(&mut kinds);
+        changes.push(change);
+        match ticket {
+            Some(Ticket { connection, reply_to: ReplyTo::Acks(ids), events, spooled }) => {
+                let mut events = events.into_iter();
+                to_tell.extend(ids.into_iter().zip(0..).map(|(id, at)| {
+                    let events = events.next().into_iter().collect();
+                    let reply_to = ReplyTo::Ack(id);
+                    let spooled = spooled.map(|first: u64| first + at);
+                    (Some(Ticket { connection, reply_to, events, spooled }), None)
+                }));
+            }
+            ticket => to_tell.push((ticket, publishing)),
+        }
+    }
+    (changes, kinds, to_tell)
+}
+
+fn is_spooled(ticket: &Ticket) -> bool {
+    ticket.spooled.is_some()
+}
+
+/// Puts the records of a group into the spool of the hook that is told of changes, with the marks of the group before. If that
+/// fails, the changes that have to be told are refused; returns the others.
+fn spooled(
+    mut group: Vec<Work>,
+    (store, uploads): (&Store, &Uploads),
+    notify: &dyn Notify,
+    told: Told<'_>,
+) -> Vec<Work> {
+    let Some(hook) = told.on_commit else { return group };
+    let is_told = |work: &Work| {
+        work.ticket.as_ref().is_some_and(|ticket| ticket.events.iter().any(hooks::is_told))
+    };
+    let tickets = group.iter().filter(|work| is_told(work)).filter_map(|work| work.ticket.as_ref());
+    let events = tickets.flat_map(|ticket| &ticket.events);
+    let error = match hook.spool.begin(events) {
+        Ok(first) => {
+            let mut next = first;
+            for work in group.iter_mut().filter(|work| is_told(work)) {
+                if let Some(ticket) = &mut work.ticket {
+                    ticket.spooled = Some(next);
+                    next += ticket.events.len() as u64;
+                }
+            }
+            return group;
+        }
+        Err(error) => error,
+    };
+    tracing::error!(%error, "the spool of the hook on-commit can't be written");
+    let message = format!("the spool of the server's hook on-commit: {error}");
+    let (refused, others): (Vec<Work>, Vec<Work>) = group.into_iter().partition(is_told);
+    for Work { ticket, publishing, .. } in refused {
+        if let Some(publishing) = publishing {
+            uploads.published(store, publishing, false);
+        }
+        let Some(Ticket { connection, reply_to, events, .. }) = ticket else { continue };
+        told.metrics.hooks.refused.add(events.len() as u64);
+        let each = match reply_to {
+            ReplyTo::Acks(ids) => ids.into_iter().map(ReplyTo::Ack).collect(),
+            reply_to => vec![reply_to],
+        };
+        for reply_to in each {
+            let result = Err(Refusal::new(Code::NoSpace, &message));
+            notify.complete(connection, Done { reply_to, result });
+        }
+        notify.wake(connection);
+    }
+    others
+}
+
+/// Makes the spool durable, unless the flush of the group has done so. Returns whether it is.
+fn is_flushed(hook: &OnCommit, was_flushed: bool) -> bool {
+    let synced = hook.spool.sync(was_flushed);
+    if let Err(error) = &synced {
+        tracing::error!(%error, "the spool of the hook on-commit can't be flushed");
+    }
+    synced.is_ok()
+}
+
+/// A change is visible, and a loss of power may lose its record.
+fn unsafe_spool() -> StoreError {
+    StoreError::Uncertain {
+        directory: String::from(".haul/hooks"),
+        source: std::io::ErrorKind::Other.into(),
     }
 }
 
 /// Leaves what became of changes at the connections that asked for them.
 fn tell(
-    (store, uploads, logs): (&Store, &Uploads, &Logs),
+    (store, uploads, told): (&Store, &Uploads, Told<'_>),
     notify: &dyn Notify,
     done: impl Iterator<Item = (Result<(), StoreError>, ToTell)>,
 ) {
     let mut wake: Vec<ConnectionId> = Vec::new();
     let done: Vec<_> = done.collect();
     // Before any of them can be answered.
+    if let Some(hook) = told.on_commit {
+        let fates = done.iter().filter_map(|(result, (ticket, _))| {
+            Some((ticket.as_ref()?.spooled?, fate(result, StoreError::is_uncertain)))
+        });
+        hook.spool.fate(fates);
+    }
     for (result, (ticket, _)) in &done {
         if let Some(ticket) = ticket {
-            logs.over(&ticket.events, result, StoreError::is_uncertain);
+            told.logs.over(&ticket.events, result, StoreError::is_uncertain);
         }
     }
-    logs.flush();
+    told.logs.flush();
     for (result, (ticket, publishing)) in done {
         if let Some(publishing) = publishing {
             uploads.published(store, publishing, result.is_ok());

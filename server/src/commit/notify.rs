@@ -53,8 +53,10 @@ pub(crate) struct Ticket {
     /// Its key in the table of connections.
     pub(crate) connection: ConnectionId,
     pub(crate) reply_to: ReplyTo,
-    /// The changes that they ask for, each for its result, if a log is told of them.
+    /// The changes that they ask for, each for its result, if there is a log or a hook that is told of changes.
     pub(crate) events: Vec<Event>,
+    /// The number of the first of them in the spool of that hook, once it is there.
+    pub(crate) spooled: Option<u64>,
 }
 
 /// The request or requests that asked for a change.

@@ -35,7 +35,7 @@ impl Connection {
         self.submit_with(reply_to, change, publishing, event.into_iter().collect(), turn);
     }
 
-    /// The same. `events`: what the logs are told of each of the change's results.
+    /// The same. `events`: what the logs and the hook are told of each of the change's results.
     pub(super) fn submit_with(
         &mut self,
         reply_to: ReplyTo,
@@ -46,7 +46,10 @@ impl Connection {
     ) {
         let services = turn.services;
         let change = if self.may_replace(&change) { change } else { change.of_new_only() };
-        let ticket = Ticket { connection: self.id, reply_to, events };
+        let ticket = Ticket { connection: self.id, reply_to, events, spooled: None };
+        if let Err(refusal) = services.may_tell(&ticket.events) {
+            return self.complete(services.over(ticket, publishing, Err(refusal)));
+        }
         let fence = match &self.dialect {
             Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),
             Dialect::Unknown | Dialect::Classic | Dialect::Http(_) => None,

@@ -1,5 +1,5 @@
-//! A connection tells the audit log of its login, the changes that its client asks for, and refusals; and the access log of the
-//! files that its client stores and reads.
+//! A connection tells the audit log of its login, the changes that its client asks for, and refusals; the access log of the
+//! files that its client stores and reads; and the hook `on-commit` of the changes.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,24 +13,26 @@ use crate::audit::access::Reading;
 use crate::audit::{Changed, Event, Logs, What, Who};
 use crate::metrics::Speaks;
 use crate::refusal::Refusal;
+use crate::services::Services;
 use crate::store::Change;
 use crate::uploads::Publishing;
 
 /// The dialect of an upload whose bytes come in order: tus, or the draft of the IETF.
-const TUS: &str = "tus";
+pub(super) const TUS: &str = "tus";
 
-/// Tells the logs in the name of one client.
+/// Tells the logs and the hooks in the name of one client.
 #[derive(Debug)]
 pub(super) struct Teller {
     logs: Logs,
-    who: Arc<Who>,
+    pub(super) who: Arc<Who>,
 }
 
 impl Teller {
-    /// For a client that has not logged in. `None`: there is no log.
-    pub(super) fn new(logs: &Logs, peer: &str) -> Option<Self> {
+    /// For a client that has not logged in. `None`: nobody is told, or asked.
+    pub(super) fn new(services: &Services, peer: &str) -> Option<Self> {
         let who = || Who { account: None, token: None, address: peer.to_owned() };
-        logs.are_there().then(|| Self { logs: logs.clone(), who: Arc::new(who()) })
+        let is_needed = services.tells_changes() || services.before_put.is_some();
+        is_needed.then(|| Self { logs: services.logs.clone(), who: Arc::new(who()) })
     }
 
     /// The client is another one, which has not logged in.
@@ -81,14 +83,7 @@ impl Connection {
         }
     }
 
-    /// A change of an entry of the staged tree is over.
-    pub(super) fn tell_over(&self, event: &Event, result: &Result<(), Refusal>) {
-        if let Some(Teller { logs, .. }) = &self.teller {
-            logs.over(std::slice::from_ref(event), result, Refusal::is_uncertain);
-        }
-    }
-
-    /// A change that is to be told when it is over; `None` if there is no log. Its names are those of the connection.
+    /// A change that is to be told when it is over; `None` if nobody is told. Its names are those of the connection.
     pub(super) fn event(&self, what: impl FnOnce() -> What) -> Option<Event> {
         let who = Arc::clone(&self.teller.as_ref()?.who);
         let (what, in_draft) = match self.version() {
@@ -99,7 +94,7 @@ impl Connection {
     }
 
     /// The word of its dialect.
-    fn speaks(&self) -> &'static str {
+    pub(super) fn speaks(&self) -> &'static str {
         let speaks = match &self.dialect {
             Dialect::Haul(_) => Speaks::Haul,
             Dialect::Classic | Dialect::Unknown => Speaks::Classic,

@@ -5,6 +5,7 @@
 
 use haul_protocol::{Bundled, Code, Digest, RequestId, decode_bundle, limits};
 
+use crate::hooks::question::Answer;
 use crate::refusal::Refusal;
 
 /// A bundle whose body comes now.
@@ -18,6 +19,8 @@ pub(super) struct Bundle {
     pub(super) length: u64,
     /// The bytes that have come so far.
     pub(super) body: Vec<u8>,
+    /// The hook's answers about its files, if there is one.
+    pub(super) answers: Vec<Answer>,
     /// Files that are stored already, or refused.
     pub(super) done: u64,
 }
@@ -35,7 +38,7 @@ impl Bundle {
             let message = format!("a bundle of {length} bytes is over {}", limits::MAX_BUNDLE_LEN);
             return Err(Refusal::new(Code::BadRequest, message));
         }
-        Ok(Self { first, count, digest, length, body: Vec::new(), done: 0 })
+        Ok(Self { first, count, digest, length, body: Vec::new(), answers: Vec::new(), done: 0 })
     }
 
     /// Whether nothing of the body has come.

@@ -51,8 +51,15 @@ impl Connection {
         self.make_way_for(request, turn);
     }
 
-    /// Carries a request out, after the directories above a deep name are made.
+    /// Carries a request out, after the hook was asked about a large file.
     pub(super) fn make_way_for(&mut self, request: Request, turn: &mut Turn<'_>) {
+        if let Some(request) = self.ask_about_open(request, turn) {
+            self.make_way_behind(request, turn);
+        }
+    }
+
+    /// Carries a request out, after the directories above a deep name are made.
+    pub(super) fn make_way_behind(&mut self, request: Request, turn: &mut Turn<'_>) {
         let version = self.version();
         let deep = match &request.op {
             Ok(Op::Put { name, .. } | Op::Mkdir { name, .. } | Op::Symlink { name, .. }) => {
@@ -78,7 +85,10 @@ impl Connection {
         let Request { id, length, op } = request;
         let ids = op.as_ref().map_or(1, Op::ids);
         match op.map_err(Refusal::from).and_then(|op| self.begin(id, length, op, turn)) {
-            Ok(sink) => self.sink = sink,
+            Ok(sink) => {
+                self.sink = sink;
+                self.ask_about_sink(turn);
+            }
             Err(refusal) => self.refuse_all(id.row(ids), refusal),
         }
     }
@@ -246,6 +256,7 @@ impl Connection {
                 Sink::Nothing
             }
         };
+        self.ask_about_sink(turn);
     }
 }
 

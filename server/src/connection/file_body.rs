@@ -82,7 +82,7 @@ impl Incoming {
         let room = services.store.admit(&name, size)?;
         // A header keeps no room from others before its body comes.
         room.used(room.left().saturating_sub(ADVANCE));
-        let hashes = services.logs.audit.is_some();
+        let hashes = services.tells_digests();
         let (sent, stream, begun) = (None, None, Instant::now());
         Ok(Self { id, name, size, sent, digest, begun, hashes, attributes, room, share, stream })
     }

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use haul_protocol::{Hello, Name, Request, RequestId, ServerHello, limits};
 
+use super::asking::Asking;
 use super::bundle::Bundle;
 use super::compare::Check;
 use super::fetch::Fetch;
@@ -17,6 +18,7 @@ use super::http::file::Sending;
 use super::http::resumable::seeking::Seeking;
 use super::renaming::Renaming;
 use crate::accounts::ClientId;
+use crate::hooks::question::Question;
 use crate::services::fence::Fence;
 use crate::services::places::Place;
 use crate::services::seats::Seat;
@@ -59,6 +61,8 @@ pub(super) enum Job {
     Rename(Box<Renaming>),
     /// Entries are changed for a client of WebDAV, one after the other.
     Tree(Box<Tree>),
+    /// The hook is asked whether files may come; their bytes are not read before.
+    Asked(Box<Asking>, Arc<Question>),
 }
 
 /// The stages before a `hello` is answered.
@@ -135,6 +139,7 @@ impl Job {
             Self::Seat(waiting) => !waiting.seat.is_taken(),
             Self::Tree(tree) => tree.waits(pending),
             Self::Ordered(seeking) => seeking.waits(),
+            Self::Asked(_, question) => !question.is_over(),
             _ => false,
         }
     }
@@ -154,7 +159,7 @@ impl Job {
             Self::Fetch(_) => false,
             // An upload has its files from an account of its own.
             Self::Bundle(..) | Self::Parents(..) | Self::Question(_) | Self::Open(..) => false,
-            Self::Greet(_) | Self::Rollback(..) | Self::Seat(_) => false,
+            Self::Greet(_) | Self::Rollback(..) | Self::Seat(_) | Self::Asked(..) => false,
             Self::Ordered(seeking) => seeking.has_place(),
             Self::Send(_) => true,
             Self::Directory(directory) => directory.has_place(),
@@ -182,6 +187,7 @@ impl Job {
             Self::Directory(directory) => directory.held_bytes(),
             Self::Tree(tree) => tree.held_bytes(),
             Self::Rename(renaming) => renaming.held_bytes(),
+            Self::Asked(asking, _) => asking.held_bytes(),
         }
     }
 }

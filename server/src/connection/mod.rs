@@ -9,7 +9,9 @@
 //! requests that take more than one turn), and answers (`answers`). Requests of HTTP go by `http`. A `hello` goes by `greet` and `login`. A connection ends
 //! by `close`; `timeouts` says when its peer is late, and `way` when it makes way for others.
 
+mod allowed;
 mod answers;
+mod asking;
 mod audited;
 mod bundle;
 mod close;
@@ -120,7 +122,7 @@ pub(crate) struct Connection {
     throttled: Option<u64>,
     /// When the account could last send more.
     freed: u64,
-    /// Tells the audit log and the access log, if there is any.
+    /// Tells the logs and the hook `on-commit`, if there is any of them.
     teller: Option<Teller>,
     counted: Counted,
     /// The root that its client sees.
@@ -141,7 +143,7 @@ pub(crate) struct Connection {
     pending: usize,
     /// Requests whose changes wait in the worker's tree of new directories; none between two turns.
     fresh: Vec<RequestId>,
-    /// The changes that they ask for, if a log is told of them.
+    /// The changes that they ask for, if anybody is told of changes.
     fresh_events: Vec<Event>,
     /// The request that takes more than one turn.
     job: Option<Job>,
@@ -208,7 +210,7 @@ impl Connection {
             meter: None,
             throttled: None,
             freed: now,
-            teller: Teller::new(&services.logs, &peer.address),
+            teller: Teller::new(services, &peer.address),
             counted: Counted::new(services, &peer.address),
             peer: peer.address,
             origin: Origin::from(peer.at),

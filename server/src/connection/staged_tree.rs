@@ -130,14 +130,23 @@ impl Connection {
             self.submit_with(ReplyTo::Acks(ids), change, None, events, turn);
         } else {
             let kinds = turn.fresh.kinds();
-            let results = self.publish_now(turn, ids.len());
+            let services = turn.services;
+            let spooled = services.may_tell(&events).and_then(|()| services.begin_told(&events));
+            let results = match spooled {
+                Ok(spooled) => {
+                    let results = self.publish_now(turn, ids.len());
+                    services.end_told(spooled, &results);
+                    results
+                }
+                Err(refusal) => give_up(turn, ids.len(), refusal),
+            };
             for (kind, result) in kinds.into_iter().zip(&results) {
                 self.metrics().changed(kind, result.is_ok());
             }
             let mut events = events.into_iter();
             for (id, result) in ids.into_iter().zip(results) {
                 if let Some(event) = events.next() {
-                    self.tell_over(&event, &result);
+                    services.logs.over(&[event], &result, Refusal::is_uncertain);
                 }
                 self.complete(Done { reply_to: ReplyTo::Ack(id), result });
             }
@@ -158,13 +167,16 @@ impl Connection {
             }
         };
         let results = match inside {
-            Err(refusal) => {
-                turn.fresh.discard();
-                return vec![Err(refusal); count];
-            }
+            Err(refusal) => return give_up(turn, count, refusal),
             Ok(Some(_)) => turn.fresh.publish(&turn.base.parents),
             Ok(None) => turn.fresh.publish_guarded(&turn.base.parents),
         };
         results.into_iter().map(|result| result.map_err(Refusal::from)).collect()
     }
+}
+
+/// The tree is not made visible: none of its entries is.
+fn give_up(turn: &mut Turn<'_>, count: usize, refusal: Refusal) -> Vec<Result<(), Refusal>> {
+    turn.fresh.discard();
+    vec![Err(refusal); count]
 }

@@ -14,6 +14,7 @@ use super::job::{Deep, Job, List};
 use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::notify::{ReplyTo, waker};
+use crate::hooks::question::Answer;
 use crate::refusal::Refusal;
 use crate::store::{Change, Closed, DEEP, Enough, Listed, Listing, Rollback};
 
@@ -53,6 +54,7 @@ impl Connection {
                 self.job = self.go_on_with_directory(directory, turn).map(Job::Directory);
             }
             Some(Job::Rename(renaming)) => self.go_on_renaming(renaming, turn),
+            Some(Job::Asked(asking, question)) => self.was_answered(*asking, &question, turn),
             Some(Job::Tree(tree)) => self.job = self.go_on_with_tree(tree, turn).map(Job::Tree),
             None => {}
         }
@@ -64,7 +66,13 @@ impl Connection {
     pub(super) fn holds_body_up(&self) -> bool {
         matches!(
             self.job,
-            Some(Job::Parents(..) | Job::Question(_) | Job::Seat(_) | Job::Ordered(_))
+            Some(
+                Job::Parents(..)
+                    | Job::Question(_)
+                    | Job::Seat(_)
+                    | Job::Ordered(_)
+                    | Job::Asked(..)
+            )
         )
     }
 
@@ -217,7 +225,11 @@ impl Connection {
     /// The whole body is in the buffer.
     pub(super) fn begin_bundle(&mut self, bundle: Bundle, body: &[u8], turn: &mut Turn<'_>) {
         match bundle.check(body) {
-            Ok(()) => self.bundle(bundle, body, turn),
+            Ok(()) => {
+                if let Some(bundle) = self.ask_about_bundle(bundle, body, turn) {
+                    self.bundle(bundle, body, turn);
+                }
+            }
             Err(refusal) => self.refuse_all(bundle.ids(), refusal),
         }
     }
@@ -254,7 +266,13 @@ impl Connection {
                     continue;
                 }
             }
+            let answer = bundle.answers.get(usize::try_from(bundle.done).unwrap_or(usize::MAX));
+            let allowed = answer.map_or(Ok(()), Answer::allows);
             bundle.done += 1;
+            if let Err(refusal) = allowed {
+                self.refuse(id, refusal);
+                continue;
+            }
             let Bundled { name, attributes, digest, bytes } = file;
             let what = (Some(id), name, bytes.len() as u64);
             let whence = (turn.services, &turn.base.parents);

@@ -101,6 +101,11 @@ fn show(status: &Value, root: &str, out: &mut dyn Write) -> std::io::Result<()> 
     )?;
     let (free, all, kept) = (disk("free_bytes"), disk("bytes"), disk("keep_free_bytes"));
     line(out, &format!("disk: {free} free of {all}, {kept} stay free"))?;
+    on_commit(&status["on_commit"], out)?;
+    if !status["before_put"]["failure"].is_null() {
+        line(out, "before-put fails, and files are refused as busy:")?;
+        failure(&status["before_put"]["failure"], out)?;
+    }
     let uploads = status["uploads"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !uploads.is_empty() {
         line(out, "\nLARGE FILES UNDER WAY")?;
@@ -127,6 +132,22 @@ fn show(status: &Value, root: &str, out: &mut dyn Write) -> std::io::Result<()> 
         0 => Ok(()),
         more => line(out, &format!("and {more} more")),
     }
+}
+
+/// The hook that is told of changes, if there is one.
+fn on_commit(hook: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+    let Some(waiting) = hook["waiting"].as_u64() else { return Ok(()) };
+    let (bytes, most) = (size(&hook["spool_bytes"]), size(&hook["spool_limit_bytes"]));
+    line(out, &format!("on-commit: {waiting} changes wait, spool {bytes} of {most}"))?;
+    failure(&hook["failure"], out)
+}
+
+/// The last failure of a hook, if it has not worked since.
+fn failure(failure: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+    let Some(error) = failure["error"].as_str() else { return Ok(()) };
+    let ago = time(failure["ago_s"].as_u64().unwrap_or(0));
+    line(out, &format!("  it has failed {} times, last {ago} ago:", failure["times"]))?;
+    line(out, &format!("  {error}"))
 }
 
 fn row(out: &mut dyn Write, cells: &[String; 7]) -> std::io::Result<()> {
@@ -190,6 +211,11 @@ mod tests {
             "uptime_s": 7300, "not_ready": [long], "connections": 10_000, "connections_limit": 10_000,
             "workers": 1024, "workers_busy": 1024, "queue": 8192, "queue_limit": 4096,
             "disk": {"bytes": u64::MAX, "free_bytes": u64::MAX, "keep_free_bytes": u64::MAX},
+            "on_commit": {
+                "waiting": u64::MAX, "spool_bytes": u64::MAX, "spool_limit_bytes": u64::MAX,
+                "failure": {"error": long, "ago_s": u64::MAX, "times": u64::MAX},
+            },
+            "before_put": {"failure": {"error": long, "ago_s": 1, "times": 1}},
             "uploads": [{"name": long, "size": u64::MAX}], "listed": [connection], "not_listed": 9000,
         });
         let mut out = Vec::new();
@@ -200,6 +226,7 @@ mod tests {
             assert!(width <= 80, "{width}: {line}");
             assert!(!line.chars().any(char::is_control), "{line:?}");
         }
+        assert!(text.contains("on-commit: 18446744073709551615 changes wait"), "{text}");
         assert!(text.contains("NOT READY, up 2h") && text.contains("haul/tls"), "{text}");
         assert!(text.contains("and 9000 more") && text.contains("81d"), "{text}");
     }

@@ -7,6 +7,7 @@
 mod changes;
 pub(crate) mod counter;
 pub(crate) mod histogram;
+pub(crate) mod hooks;
 pub(crate) mod text;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use crate::store::ChangeKind;
 use changes::Changes;
 use counter::Counter;
 use histogram::Histogram;
+use hooks::Hooks;
 
 /// The commands of requests, and a last one for those that this list does not have.
 const OPS: [&str; 20] = [
@@ -91,6 +93,7 @@ pub(crate) struct Metrics {
     pub(crate) groups: Histogram,
     /// Seconds that the flush of a group has taken.
     pub(crate) flushes: Histogram,
+    pub(crate) hooks: Hooks,
     /// Readings of the file of settings while the server ran: those that count, and those that were wrong.
     pub(crate) reloads: [Counter; 2],
     /// Whether the last one was wrong.
@@ -117,6 +120,7 @@ impl Default for Metrics {
                 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
                 1_000_000, 2_000_000, 5_000_000, 30_000_000,
             ]),
+            hooks: Hooks::default(),
             reloads: Default::default(),
             is_reload_wrong: AtomicBool::new(false),
         }
@@ -252,6 +256,7 @@ impl Metrics {
             "Time of the flush of such a group.",
             1_000_000,
         );
+        self.hooks.write(text);
         text.family(
             "hauld_config_reloads_total",
             Counter,

@@ -94,6 +94,19 @@ fn of_runtime(runtime: &Runtime, text: &mut Text) {
         "Lines of the access log that could not be written.",
     );
     text.sample(&[], services.logs.access.as_ref().map_or(0, |log| log.lost()));
+    let waiting = services.on_commit.as_ref().map(|hook| hook.spool.waiting()).unwrap_or_default();
+    for (name, help, value) in [
+        ("hauld_on_commit_waiting", "Changes that on-commit has not taken.", waiting.events),
+        ("hauld_on_commit_spool_bytes", "Bytes in its spool.", waiting.bytes),
+        (
+            "hauld_on_commit_spool_limit_bytes",
+            "At so many hauld refuses changes as busy.",
+            waiting.most,
+        ),
+    ] {
+        text.family(name, Gauge, help);
+        text.sample(&[], value);
+    }
     let stopping = usize::from(services.clock.is_stopping());
     one(text, "hauld_stopping", "1: hauld stops, and takes no more connections.", stopping);
 }

@@ -7,6 +7,7 @@ use super::Monitor;
 use super::verdict::unhealthy;
 use crate::commit::committer::MAX_QUEUED;
 use crate::connection::Seen;
+use crate::hooks::{Failure, OnCommit};
 use crate::runtime::Runtime;
 
 /// Connections that are listed, those that were active last.
@@ -39,6 +40,10 @@ impl Monitor {
             "held_bytes": figures.held,
             "queue": queue,
             "queue_limit": MAX_QUEUED,
+            "on_commit": services.on_commit.as_deref().map(on_commit),
+            "before_put": services.before_put.as_deref().map(|hook| {
+                json!({"failure": failure(hook.failure())})
+            }),
             "places_free": services.places.free(),
             "disk": {
                 "bytes": disk.bytes,
@@ -52,6 +57,28 @@ impl Monitor {
             "not_listed": more,
         })
     }
+}
+
+/// The hook that is told of changes.
+fn on_commit(hook: &OnCommit) -> Value {
+    let waiting = hook.spool.waiting();
+    json!({
+        "waiting": waiting.events,
+        "spool_bytes": waiting.bytes,
+        "spool_limit_bytes": waiting.most,
+        "failure": failure(hook.failure()),
+    })
+}
+
+/// The last failure of a hook that has not worked since.
+fn failure(failure: Option<Failure>) -> Value {
+    json!(failure.map(|failure| {
+        json!({
+            "error": Shown(failure.why).to_string(),
+            "ago_s": failure.at.elapsed().unwrap_or_default().as_secs(),
+            "times": failure.times,
+        })
+    }))
 }
 
 fn connection(seen: &Seen, now: u64) -> Value {

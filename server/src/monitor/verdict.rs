@@ -16,7 +16,12 @@ impl Monitor {
         let (disk, age) = self.disk.get(services.now());
         let writes = services.may_change;
         let is_full = disk.free <= disk.keep_free;
+        let is_hook_behind = services.on_commit.as_ref().is_some_and(|hook| hook.spool.is_full());
         let reasons = [
+            (
+                is_hook_behind,
+                "too many changes wait for the hook on-commit, and others are refused",
+            ),
             (services.clock.is_stopping(), "the server is stopping"),
             (age > TOO_OLD, "the disk of the root does not answer"),
             (disk.is_gone, "the root is gone: it was removed, replaced, moved or unmounted"),

@@ -20,6 +20,9 @@ use crate::audit::{Audit, Logs};
 use crate::commit::notify::ConnectionId;
 use crate::config::{AccessLogFile, Config, Durability};
 use crate::error::StartError;
+use crate::hooks::before_put::BeforePut;
+use crate::hooks::program::{Host, check};
+use crate::hooks::{BEFORE_PUT, ON_COMMIT, OnCommit};
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
 use crate::keys::Keys;
@@ -91,6 +94,7 @@ impl Listening {
             (Some(root), true) => Store::open_read_only_at(root, path, umask)?,
             (None, true) => Store::open_read_only(path, umask)?,
         };
+        let (on_commit, before_put) = hooks(&config, &store)?;
         let store = if config.kept_digests { store } else { store.without_kept_digests() };
         let tuning = tuning(&config);
         let workers = config.workers.map_or_else(default_workers, usize::from);
@@ -131,6 +135,8 @@ impl Listening {
             whole,
             accounts,
             logs,
+            on_commit,
+            before_put,
             keys,
             invitation,
             tuning,
@@ -274,6 +280,40 @@ pub(super) fn tuning(config: &Config) -> Tuning {
     };
     let Config { symlinks, timeouts, keep_partials, .. } = *config;
     Tuning { limits, symlinks, timeouts, keep_partials }
+}
+
+/// The hooks, and the process that starts their programs, which is never confined. A server that only reads has none.
+fn hooks(
+    config: &Config,
+    store: &Store,
+) -> Result<(Option<OnCommit>, Option<BeforePut>), StartError> {
+    let wanted = [(ON_COMMIT, &config.on_commit), (BEFORE_PUT, &config.before_put)];
+    let mut hooks = Vec::new();
+    for (option, program) in wanted {
+        let Some(program) = program.as_deref().filter(|_| !config.read_only) else { continue };
+        let failed = |why| StartError::Hook(format!("--{option}: {why}"));
+        hooks.push((option, check(program, store.path()).map_err(failed)?));
+    }
+    if hooks.is_empty() {
+        return Ok((None, None));
+    }
+    let programs: Vec<_> = hooks.iter().map(|(option, path)| (*option, path.as_path())).collect();
+    let failed = |why: String| StartError::Hook(format!("the process for hooks: {why}"));
+    let host = Host::start(&programs, store.path(), config.umask);
+    let host = Arc::new(host.map_err(|error| failed(error.to_string()))?);
+    let (mut on_commit, mut before_put) = (None, None);
+    for ((option, program), number) in hooks.iter().zip(0..) {
+        let host = Arc::clone(&host);
+        if *option == ON_COMMIT {
+            let bounds = (config.hook_spool, config.hook_timeout);
+            on_commit = Some(OnCommit::open(store, (host, number), bounds).map_err(failed)?);
+        } else {
+            let hook = BeforePut::new(host, number);
+            before_put = Some(hook.map_err(|error| failed(error.to_string()))?);
+        }
+        tracing::info!(hook = option, program = program.as_os_str().as_bytes(), "is run");
+    }
+    Ok((on_commit, before_put))
 }
 
 /// The accounts. If other machines reach the server, nobody may do anything without one, also once the last one has been

@@ -5,6 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::audit::access::AccessWriter;
+use crate::commit::committer::Told;
 use crate::monitor::Monitor;
 use crate::runtime::Runtime;
 use crate::services::Services;
@@ -66,9 +67,22 @@ pub(super) fn joined_soon(thread: JoinHandle<()>) {
 }
 
 pub(super) fn commit(runtime: &Arc<Runtime>) {
-    let Services { store, uploads, committer, logs, metrics, .. } = &*runtime.services;
+    let Services { store, uploads, committer, logs, on_commit, metrics, .. } = &*runtime.services;
     if let Some(committer) = committer {
-        committer.run(store, uploads, &**runtime, (logs, metrics));
+        let on_commit = on_commit.as_deref();
+        committer.run(store, uploads, &**runtime, Told { logs, on_commit, metrics });
+    }
+}
+
+pub(super) fn deliver(runtime: &Arc<Runtime>) {
+    if let Some(hook) = &runtime.services.on_commit {
+        hook.run(&runtime.services.metrics);
+    }
+}
+
+pub(super) fn ask(runtime: &Arc<Runtime>) {
+    if let Some(hook) = &runtime.services.before_put {
+        hook.run(&runtime.services.metrics);
     }
 }
 

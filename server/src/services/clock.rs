@@ -40,6 +40,13 @@ impl Clock {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// The time that a stopping server has left, a day at most.
+    pub(crate) fn grace_left(&self) -> Duration {
+        const DAY: u64 = 24 * 3600 * 1000;
+        let left = self.stop_at.load(Ordering::Acquire).saturating_sub(self.now());
+        Duration::from_millis(left.min(DAY))
+    }
+
     /// Whether a stopping server has no time left.
     pub(crate) fn is_grace_over(&self) -> bool {
         self.is_stopping() && self.now() >= self.stop_at.load(Ordering::Acquire)

@@ -16,16 +16,19 @@ pub(crate) mod tuning;
 
 use std::sync::Arc;
 
-use haul_protocol::Durability;
+use haul_protocol::{Code, Durability};
 
 use crate::accounts::{Account, Accounts, View};
-use crate::audit::Logs;
+use crate::audit::{Event, Logs};
 use crate::commit::committer::Committer;
+use crate::hooks::before_put::BeforePut;
+use crate::hooks::{self, OnCommit};
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
 use crate::keys::Keys;
 use crate::locks::{Mutex, Rank};
 use crate::metrics::Metrics;
+use crate::refusal::Refusal;
 use crate::store::{Limits, Store};
 use crate::uploads::Uploads;
 use crate::versions::leases::Publications;
@@ -51,6 +54,10 @@ pub(crate) struct Services {
     /// Logins of browsers.
     pub(crate) sessions: Sessions,
     pub(crate) logs: Logs,
+    /// The hook that is told of changes. `None`: nobody wants one.
+    pub(crate) on_commit: Option<Arc<OnCommit>>,
+    /// The hook that is asked before the bytes of a file are taken. `None`: nobody wants one.
+    pub(crate) before_put: Option<Arc<BeforePut>>,
     pub(crate) store: Arc<Store>,
     /// Whether anything may be changed: not by a server that only reads.
     pub(crate) may_change: bool,
@@ -85,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) whole: View,
     pub(crate) accounts: Accounts,
     pub(crate) logs: Logs,
+    pub(crate) on_commit: Option<OnCommit>,
+    pub(crate) before_put: Option<BeforePut>,
     pub(crate) keys: Option<Keys>,
     pub(crate) invitation: Option<Invitation>,
     pub(crate) tuning: Tuning,
@@ -107,6 +116,8 @@ impl Services {
             whole,
             accounts,
             logs,
+            on_commit,
+            before_put,
             keys,
             invitation,
             tuning,
@@ -129,6 +140,8 @@ impl Services {
             seats: Seats::new(connections, door / 2),
             sessions: Sessions::default(),
             logs,
+            on_commit: on_commit.map(Arc::new),
+            before_put: before_put.map(Arc::new),
             store,
             may_change,
             whole,
@@ -185,6 +198,28 @@ impl Services {
     pub(crate) fn catch_up_with_accounts(&self) {
         if self.accounts.is_replaced() {
             self.look_at_accounts(true);
+        }
+    }
+
+    /// Whether anybody is told of the changes that clients make.
+    pub(crate) fn tells_changes(&self) -> bool {
+        self.logs.are_there() || self.on_commit.is_some()
+    }
+
+    /// Whether the digests of files are told with their changes, also where the client states none.
+    pub(crate) fn tells_digests(&self) -> bool {
+        self.logs.audit.is_some() || self.on_commit.is_some()
+    }
+
+    /// Fails if these changes have to be told to a hook, and it is so far behind that no more can wait for it.
+    pub(crate) fn may_tell(&self, events: &[Event]) -> Result<(), Refusal> {
+        match &self.on_commit {
+            Some(hook) if hook.spool.is_full() && events.iter().any(hooks::is_told) => {
+                self.metrics.hooks.refused.add(events.len() as u64);
+                let message = "too many changes wait for the server's hook on-commit";
+                Err(Refusal::new(Code::Busy, message))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::Store;
 use super::open::DIRECTORY;
 use super::private::PRIVATE;
-use super::recover::{LOCK, NAMES, OPENED, PARTIALS, SOCKET, STAGED, STATUS, TRASH, TREES};
+use super::recover::{HOOKS, LOCK, NAMES, OPENED, PARTIALS, SOCKET, STAGED, STATUS, TRASH, TREES};
 use super::temp::entries;
 use super::temp::staging::{DIRECTORIES, sweep};
 
@@ -18,7 +18,7 @@ const KEPT: [&str; 4] = [PARTIALS, TREES, TRASH, OPENED];
 const JOURNAL: &str = ".journal";
 
 impl Store {
-    /// Removes `.haul` if it holds no partial, version or other rest that a later run needs. Nothing else may be done with the
+    /// Removes `.haul` if it holds no partial, version, spool of a hook or other rest that a later run needs. Nothing else may be done with the
     /// store after that; the lock is held to its end, so no other server has begun.
     pub(crate) fn leave(&self) {
         match self.try_leave() {
@@ -32,6 +32,9 @@ impl Store {
             return Ok(());
         }
         let private = self.root.resolve(PRIVATE.as_bytes())?;
+        if rustix::fs::statat(&private, HOOKS, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Ok(());
+        }
         for name in KEPT {
             let found = entries(&open(&private, name)?)?;
             // The journal of a committed file is for a client that did not get the answer, and this one has gone. If it has left an

@@ -12,6 +12,7 @@ mod copy;
 mod crash;
 mod errno;
 mod error;
+mod holds;
 mod identity;
 mod inherit;
 mod kept_digest;
@@ -237,6 +238,21 @@ impl Store {
     /// The server's own directory, for its socket.
     pub(crate) fn own_directory(&self) -> Result<OwnedFd, Errno> {
         self.root.resolve(private::PRIVATE.as_bytes())
+    }
+
+    /// The directory of what hooks are still to be told; made if it is missing.
+    pub(crate) fn hooks_directory(&self) -> Result<OwnedFd, OpenError> {
+        let own = self.own_directory().map_err(|errno| OpenError::Io {
+            op: "open",
+            path: self.path().join(private::PRIVATE),
+            source: errno.into(),
+        })?;
+        private::private_directory(&self.root, own.as_fd(), recover::HOOKS)
+    }
+
+    /// Names this boot of the machine.
+    pub(crate) fn boot(&self) -> &str {
+        &self.boot
     }
 
     /// The absolute path of the root, for people.

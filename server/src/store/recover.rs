@@ -19,6 +19,7 @@ pub(super) const TREES: &str = "trees";
 pub(super) const NAMES: &str = "names";
 pub(super) const TRASH: &str = "trash";
 pub(super) const OPENED: &str = "opened";
+pub(super) const HOOKS: &str = "hooks";
 pub(super) const LOCK: &str = "lock";
 pub(super) const SOCKET: &str = "socket";
 pub(super) const STATUS: &str = "status";

@@ -82,9 +82,12 @@ impl Connection {
             grows: framing == Framing::Chunked,
             index: None,
         }));
+        let is_asking = self.ask_about_sink(turn);
         if let Some(half) = self.half.http() {
             half.will_be(success);
-            half.go_on();
+            if !is_asking {
+                half.go_on();
+            }
         }
         Ok(())
     }

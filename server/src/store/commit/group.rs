@@ -101,6 +101,13 @@ pub(crate) struct Group {
     flushed: Option<Result<(), Errno>>,
 }
 
+impl Group {
+    /// Whether the whole file system was flushed for it, and for the one before.
+    pub(crate) fn was_flushed(&self) -> bool {
+        self.flushed == Some(Ok(()))
+    }
+}
+
 impl<'a> Committing<'a> {
     /// At the start nothing is known of any directory.
     pub(crate) fn new(store: &'a Store) -> Self {
@@ -194,6 +201,12 @@ impl<'a> Committing<'a> {
         }
         self.parents.clear();
         self.visible = visible;
+    }
+
+    /// Of each change of the group that was made visible last, in their order: whether it has happened.
+    pub(crate) fn visible(&self) -> impl Iterator<Item = bool> {
+        let outcomes = self.visible.results.iter();
+        outcomes.flat_map(|outcome| outcome.results.iter().map(Result::is_ok))
     }
 
     /// Carries a group out, alone; each change has its own result.

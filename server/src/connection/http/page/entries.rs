@@ -17,6 +17,8 @@ pub(in crate::connection) struct Entries {
     pub(super) replaces: bool,
     /// The entry whose bytes come now.
     pub(super) present: Present,
+    /// Bytes behind the head of an entry that the hook is asked about.
+    pub(in crate::connection) kept: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,7 @@ impl Entries {
             Body::Form(form) => form.held_bytes(),
             Body::Rows(rows) => rows.held_bytes(),
         };
-        body + if let Present::Value { bytes, .. } = &self.present { bytes.capacity() } else { 0 }
+        body + self.kept.capacity()
+            + if let Present::Value { bytes, .. } = &self.present { bytes.capacity() } else { 0 }
     }
 }

@@ -112,7 +112,7 @@ impl Connection {
             http.several = Some(Box::new(Several::begin(id, answer)));
         }
         let (replaces, present) = (false, Present::Nothing);
-        let entries = Entries { id, directory, body, replaces, present };
+        let entries = Entries { id, directory, body, replaces, present, kept: Vec::new() };
         self.sink = Sink::Entries(Box::new(entries));
         if let Some(half) = self.half.http() {
             half.go_on();
@@ -131,7 +131,10 @@ impl Connection {
             Body::Rows(_) => self.rows_go_on(&mut entries, &mut bytes, turn),
         };
         match gone_on {
-            Ok(()) => self.sink = Sink::Entries(entries),
+            Ok(()) => {
+                entries.kept = bytes.to_vec();
+                self.sink = Sink::Entries(entries);
+            }
             Err(wrong) => self.entries_are_wrong(entries.id, wrong),
         }
     }
@@ -162,7 +165,7 @@ impl Connection {
         bytes: &mut &[u8],
         turn: &mut Turn<'_>,
     ) -> Result<(), Wrong> {
-        loop {
+        while !self.is_asking() {
             let Body::Rows(rows) = &mut entries.body else { return Ok(()) };
             match rows.receive(bytes)? {
                 None => return Ok(()),
@@ -177,6 +180,7 @@ impl Connection {
                 Some(rows::Event::RowEnd) => self.one_ends(entries, turn),
             }
         }
+        Ok(())
     }
 
     fn form_goes_on(
@@ -186,7 +190,7 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) -> Result<(), Wrong> {
         let id = entries.id;
-        loop {
+        while !self.is_asking() {
             let Entries { body: Body::Form(form), present, .. } = entries else { return Ok(()) };
             match form.receive(bytes)? {
                 None => return Ok(()),
@@ -234,6 +238,7 @@ impl Connection {
                 },
             }
         }
+        Ok(())
     }
 
     /// An entry begins. If it may not come, that is its outcome, and its bytes are of no use.
@@ -312,7 +317,17 @@ impl Connection {
         self.one_will_be(stands.is_some() && may_learn);
         let checked = Checked::begin(Vec::new());
         let sent = Sent { checked, only_new, grows: size.is_none(), index: Some(index) };
-        Ok(Present::File(index, Box::new(file.of_http(sent))))
+        let file = file.of_http(sent);
+        self.ask_about(&file, turn);
+        Ok(Present::File(index, Box::new(file)))
+    }
+
+    /// The hook does not want the entry whose bytes would come next.
+    pub(in crate::connection) fn refuse_entry(&mut self, entries: &mut Entries, refusal: Refusal) {
+        if let Present::File(index, _) = entries.present {
+            entries.present = Present::Nothing;
+            self.one_over(entries.id, index, Err(refusal), None);
+        }
     }
 
     fn one_will_be(&mut self, stands: bool) {

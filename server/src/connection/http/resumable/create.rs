@@ -1,12 +1,14 @@
 //! A resumable upload begins: by an empty request, or by one that has its first bytes.
 
+use std::sync::Arc;
+
 use haul_protocol::limits::MAX_BODY_LEN;
 use haul_protocol::{Code, EntryKind, OrderedHasher, RequestId, Token};
 
 use super::answer::location;
 use super::body::{Body, Told};
 use super::signal::Signal;
-use super::{MOST, places};
+use super::{Entry, MOST, places};
 use crate::accounts::AccountName;
 use crate::commit::notify::waker;
 use crate::connection::Connection;
@@ -14,6 +16,7 @@ use crate::connection::file_body::within;
 use crate::connection::http::asked::Refused;
 use crate::connection::http::change::learning;
 use crate::connection::turn::Turn;
+use crate::hooks::question::Question;
 use crate::http::head::{Field, Framing, Head};
 use crate::http::response::Response;
 use crate::http::resumable::{self, Described, Spoken};
@@ -27,17 +30,21 @@ use crate::uploads::random_token;
 const RESUMPTION: Status = Status(104, "Upload Resumption Supported");
 
 impl Connection {
-    /// Begins an upload. If its file may not come, that is told before its first byte.
+    /// Begins an upload, unless the hook has to be asked first. If the file may not come, that is told before its first byte.
     pub(super) fn create_ordered(
         &mut self,
-        id: RequestId,
-        head: &Head,
-        query: &str,
+        (id, head, query): (RequestId, &Head, &str),
         spoken: Spoken,
+        entry: Entry,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Option<Arc<Question>>, Refused> {
         let checksum = resumable::checksum(head)?;
         let (described, size) = self.admit_ordered(head, query, spoken, turn)?;
+        if entry == Entry::Asks
+            && let Some(question) = self.ask_about_upload(&described.name, size, turn)
+        {
+            return Ok(Some(question));
+        }
         let (services, parents) = (turn.services, &turn.base.parents);
         let store = &services.store;
         let places = places(turn)?;
@@ -78,7 +85,7 @@ impl Connection {
         let told = Told { id, spoken, creates: true, size: None, checksum, framing };
         let body = Body::begin(told, using, signal, places, turn)?;
         self.receive_ordered(body);
-        Ok(())
+        Ok(None)
     }
 
     /// The description of an upload that may begin, with its name in the store, and its size.

@@ -13,6 +13,8 @@ pub(super) mod settle;
 mod signal;
 mod summed;
 
+use std::sync::Arc;
+
 use haul_protocol::limits::MAX_PARTED_SIZE;
 use haul_protocol::{Code, Right, Rights, Token};
 
@@ -20,6 +22,7 @@ use super::asked::{Asked, Refused};
 use crate::connection::Connection;
 use crate::connection::rights::only_reads;
 use crate::connection::turn::Turn;
+use crate::hooks::question::Question;
 use crate::http::address::Own;
 use crate::http::head::{Field, Head};
 use crate::http::method::Method;
@@ -38,16 +41,43 @@ type Places = (Place, Place);
 /// Methods of addresses of uploads.
 const ALLOWED: &str = "POST, HEAD, PATCH, DELETE, OPTIONS";
 
+/// The way in which an upload begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// The hook is asked first, if there is one.
+    Asks,
+    /// The hook has allowed it, or there is none.
+    Allowed,
+}
+
 impl Connection {
     /// The account of a request for resumable uploads is known, if it needs one.
     pub(super) fn resumable_enters(&mut self, asked: Asked<Own>, turn: &mut Turn<'_>) {
-        let id = asked.id;
-        if let Err(refused) = self.begin_resumable(&asked, turn) {
-            self.refuse_http(id, refused);
+        match self.begin_resumable(&asked, Entry::Asks, turn) {
+            Ok(None) => {}
+            Ok(Some(question)) => self.upload_waits(asked, question),
+            Err(refused) => self.refuse_http(asked.id, refused),
         }
     }
 
-    fn begin_resumable(&mut self, asked: &Asked<Own>, turn: &mut Turn<'_>) -> Result<(), Refused> {
+    /// The hook allows the file of the upload that a request begins.
+    pub(in crate::connection) fn upload_is_allowed(
+        &mut self,
+        asked: Asked<Own>,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Err(refused) = self.begin_resumable(&asked, Entry::Allowed, turn) {
+            self.refuse_http(asked.id, refused);
+        }
+    }
+
+    /// Returns the question that has to be answered before the request is begun.
+    fn begin_resumable(
+        &mut self,
+        asked: &Asked<Own>,
+        entry: Entry,
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<Arc<Question>>, Refused> {
         let Asked { id, head, target } = asked;
         let method = method(head)?;
         if method == Method::Options {
@@ -61,7 +91,7 @@ impl Connection {
                 .with("Tus-Checksum-Algorithm", ALGORITHMS)
                 .with("Upload-Limit", format!("max-size={most}"));
             self.begin_answer(&response, Length::Absent);
-            return Ok(());
+            return Ok(None);
         }
         let spoken = resumable::spoken(head);
         if let Some(half) = self.half.http() {
@@ -89,10 +119,13 @@ impl Connection {
             return Err(Wrong::new(Status::PRECONDITION, why).into());
         }
         match (method, target.split().1) {
-            (Method::Post, "") => self.create_ordered(*id, head, &target.query, spoken, turn),
+            (Method::Post, "") => {
+                self.create_ordered((*id, head, &target.query), spoken, entry, turn)
+            }
             (Method::Head | Method::Patch | Method::Delete, rest) if !rest.is_empty() => {
                 let token = Token::parse(rest).map_err(|_| unknown())?;
-                self.seek_ordered(*id, head, method, (token, spoken), turn)
+                self.seek_ordered(*id, head, method, (token, spoken), turn)?;
+                Ok(None)
             }
             _ => Err(Wrong::only(ALLOWED).into()),
         }

@@ -1,0 +1,232 @@
+//! The thread that tells the hook `on-commit` of changes: many at once, in order, again and again until the hook has taken them.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+
+use super::fate::Fate;
+use super::output::Output;
+use super::program::{Ended, Running};
+use super::record::{number, uncertain};
+use super::spool::{Due, Spool};
+use super::{ON_COMMIT, OnCommit};
+use crate::metrics::Metrics;
+
+/// Changes that the program is told of at once, and the bytes after which no more are.
+const MOST: usize = 4096;
+const BYTES: usize = 1 << 20;
+
+/// Pauses after failures, each twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Time between two looks whether the server stops, while the program runs.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Reads the spool from the first record that is not delivered.
+#[derive(Debug, Default)]
+struct Reader {
+    /// The file that is read, and its name.
+    file: Option<(u64, BufReader<File>)>,
+    line: String,
+}
+
+/// Records for one run of the program.
+#[derive(Debug, Default)]
+struct Batch {
+    lines: String,
+    events: u64,
+    /// The number of the first record after it.
+    next: u64,
+}
+
+impl Reader {
+    /// The records that are due, as many as one run gets.
+    fn batch(&mut self, spool: &Spool, due: &Due) -> io::Result<Batch> {
+        let mut batch = Batch { next: due.first, ..Batch::default() };
+        let end = due.first + due.fates.len() as u64;
+        while batch.next < end && batch.lines.len() < BYTES {
+            let Some(number) = self.next_record(spool)? else {
+                // Records that are not there can't be told.
+                batch.next = end;
+                break;
+            };
+            if number >= end {
+                self.file = None;
+                break;
+            }
+            batch.next = batch.next.max(number + 1);
+            let fate = number.checked_sub(due.first).and_then(|at| usize::try_from(at).ok());
+            match fate.and_then(|at| due.fates.get(at)) {
+                Some(Fate::Done) => {
+                    batch.lines.push_str(&self.line);
+                    batch.lines.push('\n');
+                }
+                Some(Fate::Uncertain) => {
+                    batch.lines.push_str(&uncertain(&self.line));
+                    batch.lines.push('\n');
+                }
+                _ => continue,
+            }
+            batch.events += 1;
+        }
+        Ok(batch)
+    }
+
+    /// Reads to the next record; `None`: there is no more.
+    fn next_record(&mut self, spool: &Spool) -> io::Result<Option<u64>> {
+        loop {
+            let Some((name, file)) = &mut self.file else {
+                if !self.open(spool, 0)? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            self.line.clear();
+            let (name, begun) = (*name, file.stream_position()?);
+            // What is no text was left out when the spool was read at the start.
+            let read = file.read_line(&mut self.line);
+            if read.as_ref().is_ok_and(|_| self.line.ends_with('\n')) {
+                self.line.pop();
+                if let Some(number) = number(&self.line) {
+                    return Ok(Some(number));
+                }
+                continue;
+            }
+            if read.is_err_and(|error| error.kind() != io::ErrorKind::InvalidData) {
+                continue;
+            }
+            file.seek(SeekFrom::Start(begun))?;
+            if !self.open(spool, name + 1)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Opens the first file whose name is not below this one. `false`: there is none.
+    fn open(&mut self, spool: &Spool, least: u64) -> io::Result<bool> {
+        let names = spool.directory.segments()?;
+        let Some(name) = names.into_iter().find(|name| *name >= least) else { return Ok(false) };
+        let file = BufReader::with_capacity(128 * 1024, spool.directory.read(name)?);
+        self.file = Some((name, file));
+        Ok(true)
+    }
+}
+
+impl OnCommit {
+    /// Delivers until the server stops.
+    pub(crate) fn run(&self, metrics: &Metrics) {
+        let (mut reader, mut output) = (Reader::default(), Output::new(ON_COMMIT));
+        let mut pause = FIRST_PAUSE;
+        while let Some(due) = self.spool.due(MOST) {
+            if due.stops.is_some_and(|until| Instant::now() >= until) {
+                break;
+            }
+            // The marks of changes that were told to clients, in case that somebody else takes the entries away.
+            if let Err(error) = self.spool.write_marks() {
+                tracing::debug!(hook = ON_COMMIT, %error, "could not write to its spool");
+            }
+            let given = reader
+                .batch(&self.spool, &due)
+                .map_err(|error| format!("its spool can't be read: {error}"))
+                .and_then(|batch| self.give(&batch.lines, &mut output).map(|()| batch));
+            match given {
+                Ok(batch) => {
+                    pause = FIRST_PAUSE;
+                    self.last.worked();
+                    metrics.hooks.delivered.add(batch.events);
+                    // A server that is killed may tell these once more.
+                    if let Err(error) = self.spool.delivered(batch.next) {
+                        tracing::warn!(hook = ON_COMMIT, %error, "could not note what it was told");
+                    }
+                }
+                Err(why) => {
+                    reader = Reader::default();
+                    metrics.hooks.failed.add(1);
+                    tracing::warn!(hook = ON_COMMIT, why, again_in = ?pause, "failed");
+                    self.last.failed(why);
+                    if self.spool.rest(pause).is_some() {
+                        break;
+                    }
+                    pause = (2 * pause).min(LONGEST_PAUSE);
+                }
+            }
+        }
+        let left = self.spool.waiting().events;
+        if left > 0 {
+            tracing::info!(
+                hook = ON_COMMIT,
+                changes = left,
+                "are told when hauld is started again"
+            );
+        }
+    }
+
+    /// Runs the program with these lines as its input.
+    fn give(&self, lines: &str, output: &mut Output) -> Result<(), String> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let running = self.host.run(self.number);
+        let mut running = running.map_err(|error| format!("could not be started: {error}"))?;
+        let mut left = lines.as_bytes();
+        let ended = loop {
+            if let Some(ended) = running.ended() {
+                break ended;
+            }
+            let end = begun + self.time;
+            let end = self.spool.stops().map_or(end, |stops| stops.min(end));
+            let rest = end.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                return Err(format!("was killed after {} s", begun.elapsed().as_secs()));
+            }
+            wait(&running, !left.is_empty(), rest.min(LOOK)).map_err(|errno| errno.to_string())?;
+            left = write(&mut running, left);
+            output.read(&mut running.output);
+            output.read(&mut running.error);
+        };
+        output.read(&mut running.output);
+        output.read(&mut running.error);
+        output.end();
+        match ended {
+            Ended::Well => Ok(()),
+            Ended::Badly(why) => Err(why),
+        }
+    }
+}
+
+/// Writes as much to the program as it takes; returns the rest. A program that takes no more is judged by how it ends.
+fn write<'a>(running: &mut Running, left: &'a [u8]) -> &'a [u8] {
+    let Some(input) = &running.input else { return &[] };
+    match rustix::io::write(input, left) {
+        Ok(len) if len < left.len() => &left[len..],
+        Err(Errno::AGAIN | Errno::INTR) => left,
+        Ok(_) | Err(_) => {
+            running.input = None;
+            &[]
+        }
+    }
+}
+
+/// Waits until the program or the process that has started it does something.
+fn wait(running: &Running, has_more: bool, time: Duration) -> Result<(), Errno> {
+    let control: &UnixStream = &running.control;
+    let mut watched = vec![PollFd::new(control, PollFlags::IN)];
+    for pipe in [&running.output, &running.error].into_iter().flatten() {
+        watched.push(PollFd::new(pipe, PollFlags::IN));
+    }
+    if let Some(input) = running.input.as_ref().filter(|_| has_more) {
+        watched.push(PollFd::from_borrowed_fd(input.as_fd(), PollFlags::OUT));
+    }
+    let time = Timespec::try_from(time).map_err(|_| Errno::INVAL)?;
+    match poll(&mut watched, Some(&time)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,93 @@
+//! Hooks: programs of the owner of the server that are told of changes, or asked before them.
+//!
+//! `on-commit` is told of each change once it has happened and lasts as long as was promised, at least once: the
+//! [`spool`] survives the server. `before-put` is asked before the bytes of a file are taken ([`before_put`]). docs/operations.md, "Hooks", says what its owner has to know.
+
+pub(crate) mod before_put;
+mod deliver;
+mod fate;
+pub(crate) mod host;
+mod last;
+mod output;
+pub(crate) mod program;
+pub(crate) mod question;
+mod record;
+mod recovered;
+mod segment;
+pub(crate) mod spool;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::Event;
+use crate::store::Store;
+pub(crate) use fate::Fate;
+pub(crate) use last::Failure;
+use last::Last;
+use program::Host;
+use recovered::recover;
+use segment::Directory;
+use spool::Spool;
+
+/// The option of the hook that is told of changes.
+pub(crate) const ON_COMMIT: &str = "on-commit";
+
+/// The option of the hook that is asked before a file comes.
+pub(crate) const BEFORE_PUT: &str = "before-put";
+
+/// The hook that is told of changes.
+#[derive(Debug)]
+pub(crate) struct OnCommit {
+    pub(crate) spool: Spool,
+    host: Arc<Host>,
+    /// Its place among the programs.
+    number: u8,
+    /// Time that its program has for a run.
+    time: Duration,
+    last: Last,
+}
+
+impl OnCommit {
+    /// Opens its spool in the store, of at most so many bytes, and decides the rests of an earlier run.
+    ///
+    /// `time`: of each run of its program.
+    ///
+    /// # Errors
+    /// If the spool can't be had.
+    pub(crate) fn open(
+        store: &Store,
+        (host, number): (Arc<Host>, u8),
+        (most, time): (u64, Duration),
+    ) -> Result<Self, String> {
+        let failed = |error: std::io::Error| format!("could not open its spool: {error}");
+        let directory = store.hooks_directory().map_err(|error| error.to_string())?;
+        let directory = Directory::new(directory);
+        let boot = store.boot().to_owned();
+        let recovered = recover(&directory, store, &boot).map_err(failed)?;
+        let mut run = [0; 8];
+        getrandom::fill(&mut run).map_err(|error| format!("no random number: {error}"))?;
+        let run = format!("{:016x}", u64::from_be_bytes(run));
+        let spool = Spool::new(directory, recovered, (most, store.is_durable()), (boot, run));
+        let last = Last::new(ON_COMMIT);
+        Ok(Self { spool: spool.map_err(failed)?, host, number, time, last })
+    }
+
+    /// The last failure, if the hook has not worked since.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.last.get()
+    }
+}
+
+/// Whether the hook is told of a change: not of one in a draft, which nobody sees before it is published.
+pub(crate) fn is_told(event: &Event) -> bool {
+    !event.in_draft
+}
+
+/// The fate of a change with this result.
+pub(crate) fn fate<E>(result: &Result<(), E>, is_uncertain: impl Fn(&E) -> bool) -> Fate {
+    match result {
+        Ok(()) => Fate::Done,
+        Err(error) if is_uncertain(error) => Fate::Uncertain,
+        Err(_) => Fate::Never,
+    }
+}
