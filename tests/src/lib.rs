@@ -13,6 +13,7 @@ pub mod client;
 mod failure;
 pub mod fake;
 pub mod hauld;
+pub mod hook;
 pub mod http;
 pub mod lan;
 pub mod listening;

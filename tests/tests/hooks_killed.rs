@@ -1,0 +1,103 @@
+//! The hook `on-commit` and servers that are killed at any moment: every file that was acknowledged is told, and none that is not
+//! there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use haul_tests::hook::Hook;
+use haul_tests::prelude::*;
+use haul_tests::random::Random;
+
+/// A whole run's lines, or none of them: the program may be killed as well.
+const WHOLE: &str = "cat > tmp.$$ && mv tmp.$$ \"$(date +%s%N).$$\"";
+
+/// All events that runs of the program have taken.
+fn told(hook: &Hook) -> Vec<Value> {
+    let mut runs: Vec<PathBuf> = fs::read_dir(hook.directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with('1'))
+        .collect();
+    runs.sort();
+    let lines = runs.iter().flat_map(|run| {
+        let text = fs::read_to_string(run).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    });
+    lines.map(|line| serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"))).collect()
+}
+
+/// Puts files until the server is gone; tells which of them were acknowledged.
+fn put_until_the_end(
+    address: &str,
+    run: usize,
+    acknowledged: &AtomicUsize,
+) -> BTreeMap<String, String> {
+    let mut done = BTreeMap::new();
+    let Ok(mut peer) = Peer::hello(address) else { return done };
+    for id in 1.. {
+        // Some are new, some replace one of an earlier run.
+        let name =
+            if id % 3 == 0 { format!("again/{}", id % 17) } else { format!("run-{run}/{id}") };
+        let bytes = format!("{run}-{id}").into_bytes();
+        match peer.ask(&put(id, &name, &bytes), &bytes) {
+            Ok(answer) if answer["ack"] == id => {
+                acknowledged.fetch_add(1, Ordering::Relaxed);
+                done.insert(blake3::hash(&bytes).to_string(), name);
+            }
+            Ok(answer) => panic!("{answer}"),
+            Err(_) => break,
+        }
+    }
+    done
+}
+
+fn loses_nothing(durability: &str) {
+    let hook = Hook::new(WHOLE);
+    let own = hook.words("--on-commit");
+    let words = [own[0].as_str(), &own[1], "--durability", durability];
+    let mut server = server_with(&words);
+    let root = server.root().to_owned();
+    let mut done = BTreeMap::new();
+    let mut random = Random::new(7, 0);
+    for run in 0..8 {
+        let (address, acknowledged) = (server.address().to_owned(), AtomicUsize::new(0));
+        let enough = 1 + usize::try_from(random.below(60)).unwrap();
+        thread::scope(|scope| {
+            let putting = scope.spawn(|| put_until_the_end(&address, run, &acknowledged));
+            eventually("files are put", || acknowledged.load(Ordering::Relaxed) >= enough);
+            server.signal(Signal::KILL).unwrap();
+            server.wait().unwrap();
+            done.extend(putting.join().unwrap());
+        });
+        let next = Hauld::start_at(&root, &server.log, hauld_command(), &words).unwrap();
+        server.becomes(next);
+    }
+    let digests = || {
+        let told = told(&hook);
+        let files = told.into_iter().filter(|event| event["event"] == "file");
+        files.map(|event| event["digest"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    eventually("every file that was acknowledged is told", || {
+        let digests = digests();
+        done.keys().all(|digest| digests.contains(digest))
+    });
+    // Of each name the last event is that of the file that is there.
+    let mut last = BTreeMap::new();
+    for event in told(&hook).into_iter().filter(|event| event["event"] == "file") {
+        last.insert(event["name"].as_str().unwrap().to_owned(), event["digest"].clone());
+    }
+    for (name, digest) in &last {
+        let bytes = fs::read(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(*digest, blake3::hash(&bytes).to_string(), "{name}");
+    }
+    assert!(last.len() > 8);
+}
+
+#[test]
+fn no_file_is_missed_when_servers_are_killed() {
+    loses_nothing("group");
+}
+
+#[test]
+fn no_file_is_missed_when_servers_are_killed_that_do_not_flush() {
+    loses_nothing("none");
+}
