@@ -144,6 +144,10 @@ pub(crate) fn check(program: &Path, root: &Path) -> Result<PathBuf, String> {
     use std::os::unix::fs::PermissionsExt;
 
     let shown = program.display();
+    if program.to_str().is_some_and(|text| text.contains("://")) {
+        let why = "is no program: let a script send what it gets, as with curl --data-binary @-";
+        return Err(format!("`{shown}` {why}"));
+    }
     let whole = std::path::absolute(program).map_err(|error| format!("`{shown}`: {error}"))?;
     let found = whole.metadata().map_err(|error| format!("`{shown}`: {error}"))?;
     if !found.is_file() || found.permissions().mode() & 0o111 == 0 {
