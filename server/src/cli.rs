@@ -157,7 +157,7 @@ pub struct Arguments {
     pub on_commit: Option<PathBuf>,
 
     /// Program that is asked before the bytes of a file are taken, and may refuse it. It is kept running: a line of JSON for each
-    /// file on its standard input, a line for each answer on its standard output, within 1 s. Never inside of the root.
+    /// file on its standard input, a line for each answer on its standard output. Never inside of the root.
     #[arg(long, value_name = "PROGRAM")]
     pub before_put: Option<PathBuf>,
 
@@ -169,6 +169,10 @@ pub struct Arguments {
     /// How long the program of --on-commit may run. Then it is killed, and run again.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1m")]
     pub hook_timeout: Duration,
+
+    /// How long the program of --before-put may take for an answer. Then it is killed, and started again.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1s")]
+    pub hook_answer: Duration,
 
     /// Address at which /metrics (for Prometheus), /health and /ready are told over HTTP, in clear and to everybody who reaches
     /// it: better 127.0.0.1:9418 than one that other machines reach.
@@ -411,6 +415,7 @@ impl Arguments {
             before_put: self.before_put.clone(),
             hook_spool: self.hook_spool,
             hook_timeout: self.hook_timeout,
+            hook_answer: self.hook_answer,
             metrics: self.metrics.clone(),
             insecure: self.insecure,
             timeouts,

@@ -62,6 +62,8 @@ pub struct Config {
     pub hook_spool: u64,
     /// Time for which `on_commit` may run. Default: 1 minute.
     pub hook_timeout: Duration,
+    /// Time that `before_put` has for an answer. Default: 1 s.
+    pub hook_answer: Duration,
     /// Address at which `/metrics`, `/health` and `/ready` are told over HTTP, in clear and to everybody. Default: none.
     pub metrics: Option<Listen>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
@@ -103,6 +105,7 @@ impl Config {
             before_put: None,
             hook_spool: 64 << 20,
             hook_timeout: Duration::from_secs(60),
+            hook_answer: Duration::from_secs(1),
             metrics: None,
             insecure: false,
             guards_others: false,
@@ -136,6 +139,7 @@ impl Config {
             ("before-put", a.before_put != b.before_put),
             ("hook-spool", a.hook_spool != b.hook_spool),
             ("hook-timeout", a.hook_timeout != b.hook_timeout),
+            ("hook-answer", a.hook_answer != b.hook_answer),
             ("metrics", a.metrics != b.metrics),
             ("insecure", a.insecure != b.insecure),
         ];

@@ -16,6 +16,11 @@ const NO_BAD: &str = r#"while read -r line; do
     esac
 done"#;
 
+/// A server whose program answers. However busy the machine is, its time is long enough.
+fn answered(hook: &Hook, words: &[&str]) -> Hauld {
+    hooked(hook, &[&["--hook-answer", "50s"], words].concat())
+}
+
 fn hooked(hook: &Hook, words: &[&str]) -> Hauld {
     let own = hook.words("--before-put");
     server_with(&[&[own[0].as_str(), &own[1]], words].concat())
@@ -83,7 +88,7 @@ fn form(address: &str, names: &[&str]) -> u16 {
 fn file_that_is_refused_does_not_come_whichever_way_it_would() {
     for durability in ["none", "group"] {
         let hook = Hook::new(NO_BAD);
-        let server = hooked(&hook, &["--durability", durability]);
+        let server = answered(&hook, &["--durability", durability]);
         let address = server.address();
         let mut peer = server.peer();
         let answer = peer.ask(&put(1, "d/bad", b"x"), b"x").unwrap();
@@ -157,7 +162,7 @@ fn file_that_is_refused_does_not_come_whichever_way_it_would() {
 #[test]
 fn file_of_a_draft_is_asked_about_with_its_whole_name() {
     let hook = Hook::new(NO_BAD);
-    let server = hooked(&hook, &[]);
+    let server = answered(&hook, &[]);
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("f"), "x").unwrap();
     let target = format!("{}/site", server.address());
@@ -172,7 +177,7 @@ fn file_of_a_draft_is_asked_about_with_its_whole_name() {
 #[test]
 fn client_of_http_that_waits_is_told_to_go_on_only_when_its_file_may_come() {
     let hook = Hook::new(NO_BAD);
-    let server = hooked(&hook, &[]);
+    let server = answered(&hook, &[]);
     for (name, status) in [("bad", 403), ("good", 100)] {
         let mut peer = HttpPeer::connect(server.address());
         let fields = "Content-Length: 3\r\nExpect: 100-continue\r\n";
@@ -249,7 +254,7 @@ fn client_tries_again_until_the_program_answers() {
 #[test]
 fn answers_are_counted() {
     let hook = Hook::new(NO_BAD);
-    let server = hooked(&hook, &["--metrics", "127.0.0.1:0"]);
+    let server = answered(&hook, &["--metrics", "127.0.0.1:0"]);
     let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "a", b"x"), b"x").unwrap()["ack"], 1);
     refused(&peer.ask(&put(2, "bad", b"x"), b"x").unwrap(), 2, "permission");

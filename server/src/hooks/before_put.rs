@@ -23,9 +23,6 @@ use crate::audit::Who;
 use crate::locks::{Mutex, Rank};
 use crate::metrics::Metrics;
 
-/// Time that the program has for an answer.
-const TIME: Duration = Duration::from_secs(1);
-
 /// Pauses before the program is started again, each twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -45,6 +42,8 @@ pub(crate) struct BeforePut {
     host: Arc<Host>,
     /// Its place among the programs.
     number: u8,
+    /// Time that the program has for an answer.
+    time: Duration,
     last: Last,
 }
 
@@ -71,10 +70,14 @@ struct Talk {
 }
 
 impl BeforePut {
-    pub(crate) fn new(host: Arc<Host>, number: u8) -> io::Result<Self> {
+    /// `time`: that its program has for an answer.
+    ///
+    /// # Errors
+    /// If a resource can't be had.
+    pub(crate) fn new(host: Arc<Host>, number: u8, time: Duration) -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let queue = Mutex::new(Rank::HookQueue, Queue::default());
-        Ok(Self { queue, bell, host, number, last: Last::new(BEFORE_PUT) })
+        Ok(Self { queue, bell, host, number, time, last: Last::new(BEFORE_PUT) })
     }
 
     /// Asks about files of one client, whose connection is woken when all is answered.
@@ -85,7 +88,7 @@ impl BeforePut {
         waker: Waker,
     ) -> Arc<Question> {
         let question = Arc::new(Question::new(files.len(), waker));
-        let due = Instant::now() + TIME;
+        let due = Instant::now() + self.time;
         let mut queue = self.queue.lock();
         let is_full = queue.lines.len() > MOST || queue.stops;
         for (at, file) in files.iter().enumerate().filter(|_| !is_full) {
@@ -182,7 +185,7 @@ impl BeforePut {
         let due = queue.due.front().map(|(due, _)| *due);
         drop(queue);
         if due.is_some_and(|due| due <= now) {
-            return Err(format!("has not answered within {} s", TIME.as_secs()));
+            return Err(format!("has not answered within {:?}", self.time));
         }
         talk.write()?;
         let time = due.map_or(Duration::from_secs(3600), |due| due - now);

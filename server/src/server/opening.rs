@@ -308,7 +308,7 @@ fn hooks(
             let bounds = (config.hook_spool, config.hook_timeout);
             on_commit = Some(OnCommit::open(store, (host, number), bounds).map_err(failed)?);
         } else {
-            let hook = BeforePut::new(host, number);
+            let hook = BeforePut::new(host, number, config.hook_answer);
             before_put = Some(hook.map_err(|error| failed(error.to_string()))?);
         }
         tracing::info!(hook = option, program = program.as_os_str().as_bytes(), "is run");
