@@ -119,7 +119,7 @@ impl<'a> Record<'a> {
         record
     }
 
-    /// All of its line but the identity, which [`line`] puts in front.
+    /// All of its line but the identity, which [`line()`] puts in front.
     pub(super) fn rest(&self) -> String {
         let text = serde_json::to_string(self).unwrap_or_default();
         text.get(1..).unwrap_or_default().to_owned()
