@@ -147,8 +147,12 @@ impl Alias {
                  ssh://{name}/PATH"
             )));
         }
-        let components = path.split('/').filter(|component| !component.is_empty());
-        let path = components.collect::<Vec<_>>().join("/");
+        let components = path.split('/').filter(|component| !matches!(*component, "" | "."));
+        let below = components.collect::<Vec<_>>().join("/");
+        if below.is_empty() && path.contains('.') {
+            return Err(wrong(format!("the place of the alias itself is written {name}")));
+        }
+        let path = below;
         let ends_with_slash = match path.is_empty() {
             true => self.text.ends_with('/') || rest == "/",
             false => rest.ends_with('/'),
