@@ -289,7 +289,7 @@ mod tests {
             "box/../a",
             "box:a/..",
             "box/.",
-            "box:./a",
+            "box:./",
         ] {
             let told = known.read(text).unwrap().unwrap_err();
             assert!(told.starts_with(&format!("`{text}`: ")), "{told}");
