@@ -23,6 +23,14 @@ pub struct Fake {
 }
 
 impl Fake {
+    /// Refuses all connections from now on, until the process of the tests ends. Nobody else gets the port meanwhile: the server
+    /// of another test could, and take the file.
+    pub fn leaves(self) {
+        // A socket that listens is closed by this, and stays bound.
+        let _ = rustix::net::shutdown(self.listening.socket(), rustix::net::Shutdown::Both);
+        std::mem::forget(self);
+    }
+
     /// Listens on a free port.
     ///
     /// # Errors

@@ -144,20 +144,8 @@ fn abandoned(source: &TempDir, args: &[&str]) -> Child {
     let args = [&["a", &address, "--connections", "1"], args].concat();
     let haul = put(source.path(), &args);
     fake.greet().unwrap();
-    drop(fake);
-    keep_closed(&address);
+    fake.leaves();
     haul
-}
-
-/// From now on nobody listens at this address, and nobody gets its port: the server of another test could take the file.
-fn keep_closed(address: &str) {
-    use rustix::net::{AddressFamily, SocketType, bind, socket};
-
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    rustix::net::sockopt::set_socket_reuseaddr(&socket, true).unwrap();
-    bind(&socket, &address.parse::<std::net::SocketAddr>().unwrap()).unwrap();
-    // Until the process of the tests ends.
-    std::mem::forget(socket);
 }
 
 #[test]
