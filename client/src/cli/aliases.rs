@@ -65,7 +65,7 @@ impl Alias {
         Ok(Self { name, text, path, line, destination })
     }
 
-    /// What it stands for and where that is written, as the end of a message.
+    /// The end of a message: the place that the alias is a name for, and its line in the file.
     pub(super) fn told(&self) -> String {
         let Self { name, text, path, line, .. } = self;
         format!("`{name}` is an alias of {text} ({}:{line})", path.display())
@@ -187,7 +187,7 @@ impl Meant<'_> {
         self
     }
 
-    /// What the alias stands for.
+    /// The place that the alias is a name for.
     pub(super) fn told(&self) -> String {
         self.alias.told()
     }

@@ -19,7 +19,7 @@ use super::usage::{self, Usage};
 /// `haul config`.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigCommand {
-    /// What to do with the settings.
+    /// The thing to do with the settings.
     #[command(subcommand)]
     pub word: ConfigWord,
 }

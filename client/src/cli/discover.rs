@@ -73,7 +73,7 @@ pub(super) fn run(words: &DiscoverCommand, signals: &Signals) -> u8 {
     ending.asked(Reason::Done)
 }
 
-/// What the user's trusted keys say about an announced one, and the lines about the server.
+/// The standing of an announced key among the user's trusted ones, and the lines about its server.
 fn told(service: &Service, known: Option<&Known>) -> (Option<Standing>, Vec<String>) {
     let Service { instance, addresses, .. } = service;
     let server = service.server();

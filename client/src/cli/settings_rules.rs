@@ -273,7 +273,7 @@ mod tests {
         Cli::command().get_subcommands().cloned().collect()
     }
 
-    /// Whoever adds an option decides here whether a file may set it.
+    /// A new option fails this test until it is decided here whether a file may set it.
     #[test]
     fn each_option_is_decided_about() {
         let names: BTreeSet<_> =

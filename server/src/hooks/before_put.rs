@@ -216,7 +216,7 @@ impl BeforePut {
         let mut watched = watched.to_vec();
         watched.push(PollFd::new(&self.bell, PollFlags::IN));
         let time = Timespec::try_from(time).ok();
-        // Whatever happens, its causes are looked at.
+        // The caller looks at each cause that may have ended the wait.
         let _ = poll(&mut watched, time.as_ref());
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
     }
