@@ -107,10 +107,10 @@ fn changed(script: &str) -> OverSsh {
 fn port_that_is_not_reached_key_or_token_that_is_wrong_leave_the_run_to_ssh_without_a_word() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listener.local_addr().unwrap();
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    // It stays bound, so that no other test's server gets its port, and refuses.
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::shutdown(&refusing, rustix::net::Shutdown::Both).unwrap();
+    let closed = refusing.local_addr().unwrap();
     let port = |address| format!("s/127\\.0\\.0\\.1:[0-9]*/{address}/");
     for (script, why) in [
         (port(closed), "refused"),
