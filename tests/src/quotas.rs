@@ -4,6 +4,7 @@
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -18,19 +19,33 @@ use crate::peer::{Peer, put};
 /// Bytes and entries below a directory, as anyone can count them.
 #[must_use]
 pub fn counted(directory: &Path) -> (u64, u64) {
-    counted_beside(directory, None)
+    at_rest(|| counted_beside(directory, None))
+}
+
+/// Counts again if an entry has gone meanwhile: a server throws away what nobody needs whenever it comes to it.
+fn at_rest(count: impl Fn() -> io::Result<(u64, u64)>) -> (u64, u64) {
+    let mut found = (0, 0);
+    eventually("nothing goes while it is counted", || match count() {
+        Ok(counted) => {
+            found = counted;
+            true
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => panic!("{error}"),
+    });
+    found
 }
 
 /// The same, but for files that another directory has under the same name.
-fn counted_beside(directory: &Path, other: Option<&Path>) -> (u64, u64) {
+fn counted_beside(directory: &Path, other: Option<&Path>) -> io::Result<(u64, u64)> {
     let (mut bytes, mut files) = (0, 0);
-    let shares_blocks = other.is_some() && shares_blocks(directory);
+    let shares_blocks = other.is_some() && shares_blocks(directory)?;
     for entry in walkdir::WalkDir::new(directory).min_depth(1) {
-        let entry = entry.unwrap();
+        let entry = entry?;
         if entry.path().components().any(|part| part.as_os_str() == ".haul") && other.is_none() {
             continue;
         }
-        let found = entry.path().symlink_metadata().unwrap();
+        let found = entry.path().symlink_metadata()?;
         let name = entry.path().strip_prefix(directory).unwrap();
         let beside = other.and_then(|other| other.join(name).symlink_metadata().ok());
         if found.is_dir() {
@@ -39,7 +54,7 @@ fn counted_beside(directory: &Path, other: Option<&Path>) -> (u64, u64) {
             (bytes, files) = (bytes + found.len(), files + 1);
         }
     }
-    (bytes, files)
+    Ok((bytes, files))
 }
 
 /// Whether two versions share a file: as two names, or its blocks.
@@ -49,30 +64,36 @@ fn is_same(one: &Metadata, other: &Metadata, shares_blocks: bool) -> bool {
 }
 
 /// Whether files of this directory's file system can share their blocks.
-fn shares_blocks(directory: &Path) -> bool {
-    let [one, other] = [(); 2].map(|()| tempfile::tempfile_in(directory).unwrap());
-    rustix::fs::ioctl_ficlone(one, other).is_ok()
+fn shares_blocks(directory: &Path) -> io::Result<bool> {
+    let (one, other) = (tempfile::tempfile_in(directory)?, tempfile::tempfile_in(directory)?);
+    Ok(rustix::fs::ioctl_ficlone(one, other).is_ok())
 }
 
 /// Everything on the disk that counts for an account whose root this is: its entries, other versions of directories, and
 /// drafts.
 #[must_use]
 pub fn on_disk(root: &Path, account: &str) -> (u64, u64) {
-    let (mut bytes, mut files) = counted(&root.join(account));
-    for home in fs::read_dir(root.join(".haul/trees")).unwrap().map(Result::unwrap) {
-        let name = fs::read_to_string(root.join(".haul/names").join(home.file_name())).unwrap();
+    at_rest(|| kept(root, account))
+}
+
+fn kept(root: &Path, account: &str) -> io::Result<(u64, u64)> {
+    let (mut bytes, mut files) = counted_beside(&root.join(account), None)?;
+    for home in fs::read_dir(root.join(".haul/trees"))? {
+        let home = home?;
+        let name = fs::read_to_string(root.join(".haul/names").join(home.file_name()))?;
         if !name.starts_with(&format!("{account}/")) {
             continue;
         }
-        for version in fs::read_dir(home.path()).unwrap().map(Result::unwrap) {
-            let (of_it, in_it) = match version.file_type().unwrap().is_dir() {
-                true => counted_beside(&version.path(), Some(&root.join(&name))),
+        for version in fs::read_dir(home.path())? {
+            let version = version?;
+            let (of_it, in_it) = match version.file_type()?.is_dir() {
+                true => counted_beside(&version.path(), Some(&root.join(&name)))?,
                 false => (0, 0),
             };
             (bytes, files) = (bytes + of_it, files + in_it);
         }
     }
-    (bytes, files)
+    Ok((bytes, files))
 }
 
 /// The use that the server tells.
@@ -112,6 +133,6 @@ pub fn put_file(peer: &mut Peer, id: u64, name: &str, len: usize) -> Value {
 /// Waits until the use of `alice` is that of the disk.
 #[track_caller]
 pub fn same(accounts: &Accounts) {
-    let disk = on_disk(accounts.server.root(), "a");
-    eventually(&format!("the use is {disk:?}"), || told(accounts, "alice") == disk);
+    let is_same = || told(accounts, "alice") == on_disk(accounts.server.root(), "a");
+    eventually("the use is that of the disk", is_same);
 }
