@@ -1,4 +1,4 @@
-//! Chores of the workspace: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `lossy`, `torture`, `soak`, `dist`, `ci`. Chores of one
+//! Chores of the workspace: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `lossy`, `torture`, `soak`, `web`, `dist`, `ci`. Chores of one
 //! file are here; the others are crates of their own in the folders beside this one.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
@@ -30,6 +30,8 @@ enum Chore {
     Torture(xtask_torture::Options),
     /// Hold thousands of connections, each with the most that a peer can make the server keep, and show its memory.
     Soak(xtask_soak::Options),
+    /// Measure uploads over HTTP beside nginx.
+    Web(xtask_web::Options),
     /// Build haul and hauld for release, and make packages: for Debian, an archive, an image for containers.
     Dist(xtask_dist::Options),
     /// Run all checks: formatting, lints, documentation, package, tests, e2e.
@@ -46,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Timed(options) => timed::run(&options),
         Chore::Torture(options) => xtask_torture::run(&options),
         Chore::Soak(options) => xtask_soak::run(&options),
+        Chore::Web(options) => xtask_web::run(&options),
         Chore::Dist(options) => xtask_dist::run(&options),
         Chore::Ci => ci::run(),
     }

@@ -34,6 +34,10 @@ pub struct Options {
     #[arg(long)]
     tls: bool,
 
+    /// Idle and slow connections are of HTTP: those have fetched a list, and these put a file.
+    #[arg(long, conflicts_with = "tls")]
+    http: bool,
+
     /// Connections that send one byte a second.
     #[arg(long, default_value_t = 200)]
     slow: usize,
@@ -91,6 +95,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let config = options.tls.then(tls::shared);
     let mut idle = (0..options.idle)
         .map(|index| match (&config, index % 2) {
+            _ if options.http => Idle::http(crowded.address()),
             (Some(config), _) => Idle::tls(crowded.address(), index, config),
             (None, 0) => Idle::clear(crowded.address(), index),
             (None, _) => Idle::classic(crowded.address(), index),
@@ -101,7 +106,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .map(|index| {
             let mut peer = Peer::connect(crowded.address())?;
             let bytes = classic(&format!("slow-{index}"), &body);
-            peer.stream.write_all(&bytes[..bytes.len() - SLOW_LEN])?;
+            let head = &bytes[..bytes.len() - SLOW_LEN];
+            let http = format!(
+                "PUT /slow-{index} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {SLOW_LEN}\r\n\r\n"
+            );
+            peer.stream.write_all(if options.http { http.as_bytes() } else { head })?;
             Ok(peer)
         })
         .collect::<Result<Vec<_>, std::io::Error>>()?;

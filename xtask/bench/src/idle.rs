@@ -1,10 +1,11 @@
-//! Connections that send nothing: in clear, classic, or over TLS; and the server's memory for each.
+//! Connections that send nothing: in clear, classic, of HTTP, or over TLS; and the server's memory for each.
 
 use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::ensure;
 use haul_tests::hauld::Hauld;
+use haul_tests::http::HttpPeer;
 use haul_tests::peer::{Peer, classic, frame, put};
 use haul_tests::tls::{Config, TlsPeer, hello_of};
 use serde_json::json;
@@ -16,6 +17,7 @@ use crate::crowd::to_f64;
 pub(crate) enum Idle {
     Clear(Peer),
     Classic(Peer),
+    Http(HttpPeer),
     Tls(Box<TlsPeer>),
 }
 
@@ -41,6 +43,14 @@ impl Idle {
         Ok(Self::Classic(peer))
     }
 
+    /// One that has fetched a list, and is kept.
+    pub(crate) fn http(address: &str) -> anyhow::Result<Self> {
+        let mut peer = HttpPeer::connect(address);
+        let reply = peer.get("GET /?json");
+        ensure!(reply.status == 200, "the list was answered with {}", reply.head);
+        Ok(Self::Http(peer))
+    }
+
     /// One over TLS that has said hello.
     pub(crate) fn tls(address: &str, number: usize, config: &Arc<Config>) -> anyhow::Result<Self> {
         let mut peer = TlsPeer::connect_with(address, Arc::clone(config))?;
@@ -54,6 +64,12 @@ impl Idle {
         let answer = match self {
             Self::Clear(peer) => peer.ask(&put(1, name, b""), b"")?,
             Self::Tls(peer) => peer.ask(&put(1, name, b""), b""),
+            Self::Http(peer) => {
+                peer.ask(&format!("PUT /{name}"), "Content-Length: 0\r\n", b"");
+                let reply = peer.receive();
+                ensure!(reply.status == 201, "{name}: {}", reply.head);
+                return Ok(());
+            }
             Self::Classic(peer) => {
                 let put = json!({"cmd": "put", "filename": name, "filesize": 0});
                 return Ok(peer.stream.write_all(&frame(&put, b""))?);
