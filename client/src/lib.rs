@@ -63,6 +63,11 @@
 //! policy; `transfer` runs it: its walk finds entries, `work` hands them to each `connection`, which reads, hashes and
 //! sends them; `report` counts and tells the observer. ARCHITECTURE.md walks the path of one file.
 
+#![cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    allow(dead_code, reason = "what only Linux has is used only there")
+)]
+
 #[doc(hidden)]
 pub mod cli;
 mod connection;

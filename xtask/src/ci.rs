@@ -23,6 +23,7 @@ const CHECKS: &[(&str, &[&str])] = &[
         ],
     ),
     ("documentation", &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"]),
+    ("the client on other systems", &["xtask", "platforms"]),
     // Otherwise the first tests that need them wait for the compiler.
     (
         "the binaries under test",

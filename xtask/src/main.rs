@@ -1,4 +1,4 @@
-//! Chores of the workspace: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `lossy`, `torture`, `soak`, `web`, `dist`, `ci`. Chores of one
+//! Chores of the workspace: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `lossy`, `torture`, `soak`, `web`, `platforms`, `dist`, `ci`. Chores of one
 //! file are here; the others are crates of their own in the folders beside this one.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
@@ -6,6 +6,7 @@
 mod ci;
 mod e2e;
 mod e2e_account;
+mod platforms;
 
 use clap::Parser;
 use xtask_bench::{crowd, scale, timed};
@@ -32,6 +33,8 @@ enum Chore {
     Soak(xtask_soak::Options),
     /// Measure uploads over HTTP beside nginx.
     Web(xtask_web::Options),
+    /// Let the compiler check the client for Windows and macOS.
+    Platforms(platforms::Options),
     /// Build haul and hauld for release, and make packages: for Debian, an archive, an image for containers.
     Dist(xtask_dist::Options),
     /// Run all checks: formatting, lints, documentation, package, tests, e2e.
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Torture(options) => xtask_torture::run(&options),
         Chore::Soak(options) => xtask_soak::run(&options),
         Chore::Web(options) => xtask_web::run(&options),
+        Chore::Platforms(options) => platforms::run(&options),
         Chore::Dist(options) => xtask_dist::run(&options),
         Chore::Ci => ci::run(),
     }

@@ -93,7 +93,7 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-#[cfg(unix)]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 mod platform {
     use std::io;
     use std::net::UdpSocket;
@@ -102,6 +102,22 @@ mod platform {
     pub(super) fn interface(name: &str) -> io::Result<u32> {
         let socket = UdpSocket::bind("[::1]:0").or_else(|_| UdpSocket::bind("127.0.0.1:0"))?;
         Ok(rustix::net::netdevice::name_to_index(&socket, name)?)
+    }
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+mod platform {
+    use std::io;
+    use std::net::{SocketAddr, ToSocketAddrs};
+
+    /// The number of the interface of a name, which getaddrinfo(3) knows.
+    pub(super) fn interface(name: &str) -> io::Result<u32> {
+        let found = (format!("fe80::1%{name}"), 0).to_socket_addrs()?;
+        let zone = |address| match address {
+            SocketAddr::V6(address) => Some(address.scope_id()),
+            SocketAddr::V4(_) => None,
+        };
+        found.into_iter().find_map(zone).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::FileError;
 use crate::source::command;
 use crate::source::command::Line;
 use crate::source::links::Links;
-use crate::source::spool::{Opened, keep};
+use crate::source::spool::Opened;
 use crate::source::stdin;
 
 /// Where the bytes of a source come from.
@@ -69,7 +69,7 @@ fn take_one(root: &Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Giv
 fn named(root: &Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Given, FileError> {
     use crate::source::Source;
     use crate::source::fifo::{Named, Stream, named};
-    use crate::source::spool::settled;
+    use crate::source::spool::{keep, settled};
     let opened = match named(&root.source, links)? {
         Named::Ordinary => return Ok(Given::Path),
         Named::Opened(file) => {

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fs::{File, FileType, Metadata};
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -162,6 +162,7 @@ fn refused(kind: FileType) -> FileError {
 /// Only terminals end. Other devices are not even opened, since that alone has effects with some.
 #[cfg(target_os = "linux")]
 fn may_be_terminal(found: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
     // Consoles and serial lines, the controlling terminal, pseudo-terminals.
     let device = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
     // Opening `/dev/ptmx` makes a new one.

@@ -1,7 +1,7 @@
 //! Mode and mtime of entries that are open.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use haul_protocol::Mtime;
 use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat, futimens};
@@ -36,8 +36,8 @@ pub(super) fn set_mtime(file: impl AsFd, mtime: Mtime) -> io::Result<()> {
 
 /// Gives the owner bits of the mode of an entry that is open only as a place (`O_PATH`), which fchmod(2) refuses.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn grant(place: &OwnedFd, bits: u32) -> io::Result<()> {
+pub(super) fn grant(place: &std::os::fd::OwnedFd, bits: u32) -> io::Result<()> {
     let mode = Mode::from_raw_mode(fstat(place)?.st_mode) | plain(bits);
-    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(place));
     Ok(rustix::fs::chmod(path, mode & Mode::from_bits_truncate(0o7777))?)
 }

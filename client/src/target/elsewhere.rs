@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Cv, Digest, Geometry, LinkTarget, Mtime, Token};
+use haul_protocol::{Attributes, Cv, Digest, Geometry, LinkTarget, Mtime};
 
+use super::subject::Subject;
 use crate::error::FileError;
 use crate::error::target::TargetError;
 
@@ -22,6 +23,19 @@ pub(crate) enum Kind {
     Symlink,
     /// Any other.
     Other,
+}
+
+impl Kind {
+    /// The error of an entry that can't come because of this one.
+    pub(crate) fn in_the_way(self) -> FileError {
+        let words = match self {
+            Self::File => "a file",
+            Self::Directory => "a directory",
+            Self::Symlink => "a symlink",
+            Self::Other => "a device, socket or FIFO",
+        };
+        TargetError::InTheWay(words).into()
+    }
 }
 
 /// The entries that make way for one that comes.
@@ -86,7 +100,6 @@ pub(crate) fn may_open() -> u64 {
     0
 }
 
-#[expect(missing_docs, reason = "as on the systems that have it")]
 impl Directory {
     pub fn open(_: &Path) -> Result<Self, FileError> {
         Err(TargetError::Unsupported.into())
@@ -223,14 +236,12 @@ impl Directory {
     }
 }
 
-#[expect(missing_docs, reason = "as on the systems that have it")]
 impl Staged {
     pub fn size(&self) -> u64 {
         match self.0 {}
     }
 }
 
-#[expect(missing_docs, reason = "as on the systems that have it")]
 impl<T> Group<T> {
     pub fn new() -> Self {
         Self(PhantomData)
@@ -253,7 +264,6 @@ impl<T> Group<T> {
     }
 }
 
-#[expect(missing_docs, reason = "as on the systems that have it")]
 impl Partial {
     pub fn open(
         directory: &Arc<Directory>,

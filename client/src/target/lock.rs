@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, openat};
 use rustix::io::Errno;
@@ -65,7 +65,7 @@ pub(super) fn leftover(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<O
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn make_writable(directory: &OwnedFd, name: &OsStr) -> io::Result<bool> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let Ok(place) = openat(directory.as_fd(), name, flags, Mode::empty()) else {
+    let Ok(place) = openat(directory, name, flags, Mode::empty()) else {
         return Ok(false);
     };
     let found = fstat(&place)?;

@@ -1,13 +1,10 @@
 //! How a file without a name (`O_TMPFILE`, open(2)) gets a name, on one file system.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Mode, unlinkat};
+use rustix::fs::Mode;
 use rustix::io::Errno;
-
-use super::names::{For, random};
 
 /// How a file without a name gets one, on one file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +22,15 @@ impl Way {
     /// Tries it, with a file of haul's own. Only where it is known that a flush of a file without a name counts for when it
     /// has one: Btrfs logs nothing of such a file (fs/btrfs/tree-log.c of Linux).
     pub(super) fn of(directory: &OwnedFd) -> Self {
+        use super::names::{For, random};
+        use rustix::fs::{AtFlags, unlinkat};
         /// `EXT4_SUPER_MAGIC`, `XFS_SUPER_MAGIC` and `TMPFS_MAGIC` of linux/magic.h.
         const KNOWN: [u64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
         let system = rustix::fs::fstatfs(directory).map(|found| found.f_type);
         if !system.is_ok_and(|kind| u64::try_from(kind).is_ok_and(|kind| KNOWN.contains(&kind))) {
             return Self::None;
         }
-        let tried = |way: Self| -> io::Result<()> {
+        let tried = |way: Self| -> std::io::Result<()> {
             let name = random(For::Moment, OsStr::new(""))?;
             way.link(&create(directory, Mode::RUSR)?, directory, &name)?;
             Ok(unlinkat(directory, &name, AtFlags::empty())?)
@@ -49,10 +48,18 @@ impl Way {
     ) -> Result<(), Errno> {
         match self {
             Self::None => Err(Errno::OPNOTSUPP),
-            Self::Handle => rustix::fs::linkat(file, c"", directory, name, AtFlags::EMPTY_PATH),
+            Self::Handle => {
+                rustix::fs::linkat(file, c"", directory, name, rustix::fs::AtFlags::EMPTY_PATH)
+            }
             Self::Proc => {
                 let entry = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
-                rustix::fs::linkat(rustix::fs::CWD, entry, directory, name, AtFlags::SYMLINK_FOLLOW)
+                rustix::fs::linkat(
+                    rustix::fs::CWD,
+                    entry,
+                    directory,
+                    name,
+                    rustix::fs::AtFlags::SYMLINK_FOLLOW,
+                )
             }
         }
     }
