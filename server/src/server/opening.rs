@@ -184,11 +184,6 @@ impl Ready {
         self.runtime.services.store.directory()
     }
 
-    /// The directories below the root in which files are made that are not to be seen yet.
-    pub fn staging(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.runtime.services.store.staging_directories()
-    }
-
     /// The addresses that are listened on.
     pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
         self.runtime.addresses()
