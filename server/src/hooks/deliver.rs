@@ -1,7 +1,5 @@
 //! The thread that tells the hook `on-commit` of changes: many at once, in order, again and again until the hook has taken them.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -9,17 +7,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 
-use super::fate::Fate;
 use super::output::Output;
 use super::program::{Ended, Running};
-use super::record::{number, uncertain};
-use super::spool::{Due, Spool};
+use super::reader::Reader;
 use super::{ON_COMMIT, OnCommit};
 use crate::metrics::Metrics;
 
-/// Changes that the program is told of at once, and the bytes after which no more are.
+/// Changes that the program is told of at once.
 const MOST: usize = 4096;
-const BYTES: usize = 1 << 20;
 
 /// Pauses after failures, each twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -27,96 +22,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Time between two looks whether the server stops, while the program runs.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// Reads the spool from the first record that is not delivered.
-#[derive(Debug, Default)]
-struct Reader {
-    /// The file that is read, and its name.
-    file: Option<(u64, BufReader<File>)>,
-    line: String,
-}
-
-/// Records for one run of the program.
-#[derive(Debug, Default)]
-struct Batch {
-    lines: String,
-    events: u64,
-    /// The number of the first record after it.
-    next: u64,
-}
-
-impl Reader {
-    /// The records that are due, as many as one run gets.
-    fn batch(&mut self, spool: &Spool, due: &Due) -> io::Result<Batch> {
-        let mut batch = Batch { next: due.first, ..Batch::default() };
-        let end = due.first + due.fates.len() as u64;
-        while batch.next < end && batch.lines.len() < BYTES {
-            let Some(number) = self.next_record(spool)? else {
-                // Records that are not there can't be told.
-                batch.next = end;
-                break;
-            };
-            if number >= end {
-                self.file = None;
-                break;
-            }
-            batch.next = batch.next.max(number + 1);
-            let fate = number.checked_sub(due.first).and_then(|at| usize::try_from(at).ok());
-            match fate.and_then(|at| due.fates.get(at)) {
-                Some(Fate::Done) => {
-                    batch.lines.push_str(&self.line);
-                    batch.lines.push('\n');
-                }
-                Some(Fate::Uncertain) => {
-                    batch.lines.push_str(&uncertain(&self.line));
-                    batch.lines.push('\n');
-                }
-                _ => continue,
-            }
-            batch.events += 1;
-        }
-        Ok(batch)
-    }
-
-    /// Reads to the next record; `None`: there is no more.
-    fn next_record(&mut self, spool: &Spool) -> io::Result<Option<u64>> {
-        loop {
-            let Some((name, file)) = &mut self.file else {
-                if !self.open(spool, 0)? {
-                    return Ok(None);
-                }
-                continue;
-            };
-            self.line.clear();
-            let (name, begun) = (*name, file.stream_position()?);
-            // What is no text was left out when the spool was read at the start.
-            let read = file.read_line(&mut self.line);
-            if read.as_ref().is_ok_and(|_| self.line.ends_with('\n')) {
-                self.line.pop();
-                if let Some(number) = number(&self.line) {
-                    return Ok(Some(number));
-                }
-                continue;
-            }
-            if read.is_err_and(|error| error.kind() != io::ErrorKind::InvalidData) {
-                continue;
-            }
-            file.seek(SeekFrom::Start(begun))?;
-            if !self.open(spool, name + 1)? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Opens the first file whose name is not below this one. `false`: there is none.
-    fn open(&mut self, spool: &Spool, least: u64) -> io::Result<bool> {
-        let names = spool.directory.segments()?;
-        let Some(name) = names.into_iter().find(|name| *name >= least) else { return Ok(false) };
-        let file = BufReader::with_capacity(128 * 1024, spool.directory.read(name)?);
-        self.file = Some((name, file));
-        Ok(true)
-    }
-}
 
 impl OnCommit {
     /// Delivers until the server stops.

@@ -11,6 +11,7 @@ mod last;
 mod output;
 pub(crate) mod program;
 pub(crate) mod question;
+mod reader;
 mod record;
 mod recovered;
 mod segment;
