@@ -235,6 +235,22 @@ fn program_that_hangs_is_killed_with_all_that_it_has_started_and_run_again() {
     hook.text("children").lines().for_each(is_gone);
 }
 
+#[test]
+fn last_words_of_a_program_that_is_killed_are_told_and_are_no_part_of_the_next_ones() {
+    let hook = Hook::new("printf half; sleep 1000");
+    let server = hooked(&hook, &["--hook-timeout", "1s"]);
+    let mut peer = server.peer();
+    assert_eq!(putting(&mut peer, 1, "x", b"x")["ack"], 1);
+    eventually("it is killed", || server.log_text().contains("was killed after"));
+    hook.becomes("echo whole; cat >> told");
+    eventually("the change is told", || !hook.told().is_empty());
+    let says = |word: &str| {
+        let log = server.log_text();
+        log.lines().any(|line| line.split_whitespace().any(|found| found == word))
+    };
+    eventually("all is in the log", || says("half") && says("whole"));
+}
+
 /// Waits until a process is gone, or only its parent has not looked yet.
 #[track_caller]
 fn is_gone(pid: &str) {

@@ -131,6 +131,7 @@ impl BeforePut {
         loop {
             let stops = self.queue.lock().stops;
             if stops {
+                end(talk, &mut output);
                 self.fail_all("the server stops", metrics);
                 return;
             }
@@ -157,8 +158,7 @@ impl BeforePut {
                 },
             };
             if let Some(why) = failed {
-                talk = None;
-                output.end();
+                end(talk.take(), &mut output);
                 self.fail_all(&why, metrics);
                 metrics.hooks.broken.add(1);
                 tracing::warn!(hook = BEFORE_PUT, why, again_in = ?pause, "failed");
@@ -244,6 +244,13 @@ impl BeforePut {
         for number in open {
             self.answer(number, Answer::Failed(why.to_owned()), metrics);
         }
+    }
+}
+
+/// The program has ended, or is killed now.
+fn end(talk: Option<Talk>, output: &mut Output) {
+    if let Some(mut talk) = talk {
+        output.end([&mut talk.running.error]);
     }
 }
 

@@ -77,13 +77,28 @@ impl OnCommit {
         if lines.is_empty() {
             return Ok(());
         }
-        let begun = Instant::now();
         let running = self.host.run(self.number);
         let mut running = running.map_err(|error| format!("could not be started: {error}"))?;
+        let ended = self.tell(&mut running, lines, output);
+        output.end([&mut running.output, &mut running.error]);
+        match ended? {
+            Ended::Well => Ok(()),
+            Ended::Badly(why) => Err(why),
+        }
+    }
+
+    /// Writes lines to the program that runs, until it ends; an error if it has to be killed.
+    fn tell(
+        &self,
+        running: &mut Running,
+        lines: &str,
+        output: &mut Output,
+    ) -> Result<Ended, String> {
+        let begun = Instant::now();
         let mut left = lines.as_bytes();
-        let ended = loop {
+        loop {
             if let Some(ended) = running.ended() {
-                break ended;
+                return Ok(ended);
             }
             let end = begun + self.time;
             let end = self.spool.stops().map_or(end, |stops| stops.min(end));
@@ -91,17 +106,10 @@ impl OnCommit {
             if rest.is_zero() {
                 return Err(format!("was killed after {} s", begun.elapsed().as_secs()));
             }
-            wait(&running, !left.is_empty(), rest.min(LOOK)).map_err(|errno| errno.to_string())?;
-            left = write(&mut running, left);
+            wait(running, !left.is_empty(), rest.min(LOOK)).map_err(|errno| errno.to_string())?;
+            left = write(running, left);
             output.read(&mut running.output);
             output.read(&mut running.error);
-        };
-        output.read(&mut running.output);
-        output.read(&mut running.error);
-        output.end();
-        match ended {
-            Ended::Well => Ok(()),
-            Ended::Badly(why) => Err(why),
         }
     }
 }

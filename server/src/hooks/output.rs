@@ -60,8 +60,11 @@ impl Output {
         }
     }
 
-    /// The program has ended: a last line needs no end.
-    pub(super) fn end(&mut self) {
+    /// The program has ended, or is about to be killed: reads the last bytes of its pipes. A last line needs no end.
+    pub(super) fn end<const N: usize>(&mut self, pipes: [&mut Option<OwnedFd>; N]) {
+        for pipe in pipes {
+            self.read(pipe);
+        }
         if !self.line.is_empty() {
             self.end_line();
         }
