@@ -7,6 +7,7 @@ pub mod alive;
 pub mod attributes;
 pub mod avahi;
 pub mod binaries;
+pub mod bundles;
 pub mod bytes;
 pub mod clean_root;
 pub mod client;

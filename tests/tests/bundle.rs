@@ -1,29 +1,8 @@
 //! Small files in one frame: each is a file of its own, and all of them are right or none is there.
 
+use haul_tests::bundles::{body, header};
 use haul_tests::fake::{Fake, hello_answer, refusal};
 use haul_tests::prelude::*;
-
-/// The body of a bundle of these files.
-fn body(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (name, bytes) in files {
-        let line = json!({
-            "kind": "file", "filename": name, "filesize": bytes.len(), "mode": 0o640,
-            "mtime": {"s": 1_700_000_000, "ns": 5},
-        });
-        body.extend_from_slice(format!("{line}\n").as_bytes());
-        body.extend_from_slice(bytes);
-    }
-    body
-}
-
-/// Its header.
-fn header(id: u64, count: usize, body: &[u8]) -> Value {
-    json!({
-        "cmd": "bundle", "id": id, "count": count, "length": body.len(),
-        "blake3": blake3::hash(body).to_hex().as_str(),
-    })
-}
 
 /// Reads what becomes of the requests up to an id, all of them changes: a code for each that is refused.
 fn outcome(peer: &mut Peer, last: u64) -> Vec<(u64, String)> {

@@ -1,6 +1,7 @@
 //! The hook `before-put`: every way in which a file comes is asked about, and whatever the program does, no file comes that it has not
 //! allowed.
 
+use haul_tests::bundles;
 use haul_tests::hook::Hook;
 use haul_tests::http::{HttpPeer, ask};
 use haul_tests::prelude::*;
@@ -171,6 +172,29 @@ fn file_of_a_draft_is_asked_about_with_its_whole_name() {
     fs::write(source.path().join("bad"), "x").unwrap();
     haul().arg("publish").arg(source.path()).arg(&target).assert().failure();
     assert_eq!(files(&server), ["site/f"]);
+}
+
+/// Below the root of the account the name is too long, so the client means no entry of the store.
+#[test]
+fn file_of_a_bundle_that_can_not_have_its_name_is_refused_unasked() {
+    let hook = Hook::new(NO_BAD);
+    let own = hook.words("--before-put");
+    let words = [own[0].as_str(), &own[1], "--hook-answer", "50s"];
+    let accounts = Accounts::start_with(&words, &["alice --root a --rights mirror"]);
+    let mut peer = accounts.peer("alice");
+    let long = format!("{}x", "y/".repeat(2047));
+    let of_others: &[&str] = &[&long, "first", "bad", "last"];
+    for (first, names) in [(1, of_others), (5, &[&long])] {
+        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (*name, &b"x"[..])).collect();
+        let body = bundles::body(&files);
+        peer.send(&bundles::header(first, files.len(), &body), &body).unwrap();
+        let answers = std::iter::from_fn(|| Some(peer.receive().unwrap().0));
+        let answer = answers.into_iter().find(|answer| answer["refused"] == first).unwrap();
+        refused(&answer, first, "bad_name");
+    }
+    let asked: Vec<Value> = asked(&hook).into_iter().map(|line| line["name"].clone()).collect();
+    assert_eq!(asked, ["a/first", "a/bad", "a/last"]);
+    eventually("the others are there", || files(&accounts.server) == ["a/first", "a/last"]);
 }
 
 /// No byte of a body is asked for before the hook has allowed the file.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Digest, Name, Op, Request};
+use haul_protocol::{Code, Digest, Name, Op, Request};
 
 use super::Connection;
 use super::asking::Asking;
@@ -32,40 +32,50 @@ impl Connection {
         matches!(self.job, Some(Job::Asked(..)))
     }
 
-    /// Asks the hook about files; `None`: there is no hook.
-    fn ask(&self, files: &[File<'_>], turn: &Turn<'_>) -> Option<Arc<Question>> {
-        self.ask_in(self.speaks(), files, turn)
+    /// Asks the hook about a file; `None`: there is no hook.
+    ///
+    /// # Errors
+    /// If no client could name the file: the hook would be asked about another one.
+    fn ask(
+        &self,
+        (name, size, digest): File<'_>,
+        dialect: &'static str,
+        turn: &Turn<'_>,
+    ) -> Result<Option<Arc<Question>>, Refusal> {
+        if turn.services.before_put.is_none() {
+            return Ok(None);
+        }
+        let name = self.whole_name(name)?;
+        Ok(self.ask_about_all(&[Asked { name: &name, size, digest }], dialect, turn))
     }
 
-    /// The same about files that come in this dialect.
-    fn ask_in(
+    /// Asks the hook about files with their whole names.
+    fn ask_about_all(
         &self,
+        files: &[Asked<'_>],
         dialect: &'static str,
-        files: &[File<'_>],
         turn: &Turn<'_>,
     ) -> Option<Arc<Question>> {
         let hook = turn.services.before_put.as_ref()?;
         let who = Arc::clone(&self.teller.as_ref()?.who);
-        let version = self.version();
-        let whole = |name: &Name| match version {
-            Some(version) => version.name.join(name.as_bytes()).unwrap_or_else(|_| name.clone()),
-            None => name.clone(),
-        };
-        let names: Vec<Name> = files.iter().map(|(name, ..)| whole(name)).collect();
-        let asked: Vec<Asked<'_>> = files
-            .iter()
-            .zip(&names)
-            .map(|((_, size, digest), name)| Asked { name, size: *size, digest: *digest })
-            .collect();
-        let waker = waker(turn.notify, self.id);
-        Some(hook.ask(&asked, (&*who, dialect), waker))
+        Some(hook.ask(files, (&*who, dialect), waker(turn.notify, self.id)))
+    }
+
+    /// The name in the root of an entry with this name: on a connection about a directory, the entry is in the draft.
+    pub(super) fn whole_name(&self, name: &Name) -> Result<Name, Refusal> {
+        let Some(version) = self.version() else { return Ok(name.clone()) };
+        let too_long = |_| Refusal::new(Code::BadName, "the name is too long on this server");
+        version.name.join(name.as_bytes()).map_err(too_long)
     }
 
     /// Asks about a file that was admitted, and whose body comes next. Returns whether there is an answer to wait for.
-    pub(super) fn ask_about(&mut self, file: &Incoming, turn: &Turn<'_>) -> bool {
+    ///
+    /// # Errors
+    /// If the file is refused at once.
+    pub(super) fn ask_about(&mut self, file: &Incoming, turn: &Turn<'_>) -> Result<bool, Refusal> {
         let size = (!file.grows()).then_some(file.size);
-        let question = self.ask(&[(&file.name, size, file.digest)], turn);
-        self.wait_for(Asking::Body, question)
+        let question = self.ask((&file.name, size, file.digest), self.speaks(), turn)?;
+        Ok(self.wait_for(Asking::Body, question))
     }
 
     /// The same about the file that the sink is for.
@@ -74,11 +84,16 @@ impl Connection {
             return false;
         }
         match std::mem::replace(&mut self.sink, Sink::Nothing) {
-            Sink::File(file) => {
-                let is_asking = self.ask_about(&file, turn);
-                self.sink = Sink::File(file);
-                is_asking
-            }
+            Sink::File(file) => match self.ask_about(&file, turn) {
+                Ok(is_asking) => {
+                    self.sink = Sink::File(file);
+                    is_asking
+                }
+                Err(refusal) => {
+                    self.complete(Done { reply_to: file.reply_to(), result: Err(refusal) });
+                    false
+                }
+            },
             sink => {
                 self.sink = sink;
                 false
@@ -89,9 +104,13 @@ impl Connection {
     /// Asks about the large file that a request opens. Returns the request if there is nothing to wait for.
     pub(super) fn ask_about_open(&mut self, request: Request, turn: &Turn<'_>) -> Option<Request> {
         let Ok(Op::Open(wanted)) = &request.op else { return Some(request) };
-        match self.ask(&[(&wanted.name, Some(wanted.size), None)], turn) {
-            None => Some(request),
-            question => {
+        match self.ask((&wanted.name, Some(wanted.size), None), self.speaks(), turn) {
+            Err(refusal) => {
+                self.refuse(request.id, refusal);
+                None
+            }
+            Ok(None) => Some(request),
+            Ok(question) => {
                 self.wait_for(Asking::Request(Box::new(request)), question);
                 None
             }
@@ -104,8 +123,8 @@ impl Connection {
         name: &Name,
         size: Option<u64>,
         turn: &Turn<'_>,
-    ) -> Option<Arc<Question>> {
-        self.ask_in(TUS, &[(name, size, None)], turn)
+    ) -> Result<Option<Arc<Question>>, Refusal> {
+        self.ask((name, size, None), TUS, turn)
     }
 
     /// A request that begins an upload waits for the answer.
@@ -116,7 +135,7 @@ impl Connection {
     /// Asks about the files of a bundle. Returns the bundle if there is nothing to wait for.
     pub(super) fn ask_about_bundle(
         &mut self,
-        bundle: Bundle,
+        mut bundle: Bundle,
         body: &[u8],
         turn: &Turn<'_>,
     ) -> Option<Bundle> {
@@ -124,19 +143,24 @@ impl Connection {
             return Some(bundle);
         }
         let Ok(files) = bundle.files(body) else { return Some(bundle) };
-        let inward =
-            |name: &Name| turn.base.view.inward(name.clone()).unwrap_or_else(|_| name.clone());
-        let names: Vec<Name> = files.iter().map(|file| inward(&file.name)).collect();
-        let asked: Vec<File<'_>> = files
-            .iter()
-            .zip(&names)
-            .map(|(file, name)| (name, Some(file.bytes.len() as u64), file.digest))
-            .collect();
-        let question = self.ask(&asked, turn);
-        if question.is_none() {
-            return Some(bundle);
-        }
-        self.wait_for(Asking::Bundle(Box::new(bundle), body.to_vec()), question);
+        let whole = |name: &Name| {
+            let name = turn.base.view.inward(name.clone())?;
+            self.whole_name(&name)
+        };
+        let names: Vec<Result<Name, Refusal>> =
+            files.iter().map(|file| whole(&file.name)).collect();
+        let named = files.iter().zip(&names).filter_map(|(file, name)| {
+            let (size, digest) = (Some(file.bytes.len() as u64), file.digest);
+            Some(Asked { name: name.as_ref().ok()?, size, digest })
+        });
+        let asked: Vec<Asked<'_>> = named.collect();
+        let question = match asked.is_empty() {
+            true => None,
+            false => self.ask_about_all(&asked, self.speaks(), turn),
+        };
+        bundle.answers = names.into_iter().map(before_asking).collect();
+        let Some(question) = question else { return Some(bundle) };
+        self.wait_for(Asking::Bundle(Box::new(bundle), body.to_vec()), Some(question));
         None
     }
 
@@ -158,7 +182,10 @@ impl Connection {
         match asking {
             Asking::Body => self.body_was_answered(first, turn),
             Asking::Bundle(mut bundle, body) => {
-                bundle.answers = answers;
+                let mut told = answers.into_iter();
+                for answer in bundle.answers.iter_mut().filter(|answer| answer.is_of_hook()) {
+                    *answer = told.next().unwrap_or_else(Answer::missing);
+                }
                 self.bundle(*bundle, &body, turn);
             }
             Asking::Request(request) => match first {
@@ -200,4 +227,9 @@ impl Connection {
         let kept = std::mem::take(&mut entries.kept);
         self.entries_go_on(entries, &kept, turn);
     }
+}
+
+/// The answer about a file before the hook is asked, which it is only if the file may have its name.
+fn before_asking(name: Result<Name, Refusal>) -> Answer {
+    name.map_or_else(Answer::NotAsked, |_| Answer::missing())
 }

@@ -166,7 +166,7 @@ impl Connection {
             }
             Op::Rename { name, to, replace } => self.rename(id, (name, to, replace), turn)?,
             Op::Symlink { name, target, mtime } => {
-                self.may_lead(version.as_ref(), &name, &target, turn)?;
+                self.may_lead(&name, &target, turn)?;
                 self.make_link(id, name, target, mtime, turn);
             }
             Op::Setattr { name, is_file, attributes } => {
@@ -210,15 +210,13 @@ impl Connection {
     /// Whether a symbolic link may lead there from where it will be: a version is published under the name of its directory.
     fn may_lead(
         &self,
-        version: Option<&Arc<Version>>,
         name: &Name,
         target: &LinkTarget,
         turn: &Turn<'_>,
     ) -> Result<(), Refusal> {
-        let whole = version.and_then(|version| version.name.join(name.as_bytes()).ok());
-        let whole = whole.as_ref().unwrap_or(name);
-        let seen = self.view.outward(whole);
-        Ok(self.symlinks(turn).check(seen.as_ref().unwrap_or(whole), target)?)
+        let whole = self.whole_name(name)?;
+        let seen = self.view.outward(&whole);
+        Ok(self.symlinks(turn).check(seen.as_ref().unwrap_or(&whole), target)?)
     }
 
     /// A file in the classic dialect begins.

@@ -84,11 +84,8 @@ impl Connection {
         target: &LinkTarget,
         turn: &Turn<'_>,
     ) -> Result<(), Refusal> {
-        let whole = |name: &Name| match self.version() {
-            Some(version) => version.name.join(name.as_bytes()).unwrap_or_else(|_| name.clone()),
-            None => name.clone(),
-        };
-        self.may_move_link((&whole(name), &whole(to)), target, turn)
+        let (name, to) = (self.whole_name(name)?, self.whole_name(to)?);
+        self.may_move_link((&name, &to), target, turn)
     }
 
     /// Whether a symlink may get another name.

@@ -228,6 +228,7 @@ impl BeforePut {
             Answer::Allowed => metrics.hooks.allowed.add(1),
             Answer::Refused(_) => metrics.hooks.refused_files.add(1),
             Answer::Failed(_) => metrics.hooks.unanswered.add(1),
+            Answer::NotAsked(_) => {}
         }
         if let Some(waker) = question.answer(at, answer) {
             waker.wake();

@@ -74,6 +74,8 @@ pub(crate) enum Answer {
     Refused(String),
     /// The hook has not answered, for this reason.
     Failed(String),
+    /// The file is refused anyway, so the hook is not asked about it.
+    NotAsked(Refusal),
 }
 
 /// Reads a line of the hook's: the number of the question, and the answer. `None`: it is none.
@@ -91,6 +93,16 @@ pub(super) fn parse(line: &[u8]) -> Option<(u64, Answer)> {
 }
 
 impl Answer {
+    /// No answer has come.
+    pub(crate) fn missing() -> Self {
+        Self::Failed(String::from("not asked"))
+    }
+
+    /// Whether it is the hook that says whether the file may come.
+    pub(crate) fn is_of_hook(&self) -> bool {
+        !matches!(self, Self::NotAsked(_))
+    }
+
     /// Whether the file may come.
     pub(crate) fn allows(&self) -> Result<(), Refusal> {
         match self {
@@ -107,6 +119,7 @@ impl Answer {
                 let message = "the server's hook before-put has not answered; try again";
                 Err(Refusal::new(Code::Busy, message))
             }
+            Self::NotAsked(refusal) => Err(refusal.clone()),
         }
     }
 }
@@ -140,9 +153,8 @@ impl Question {
 
     /// The answers, one for each file. Those that are missing are failures.
     pub(crate) fn answers(&self) -> Vec<Answer> {
-        let missing = || Answer::Failed(String::from("not asked"));
         let answers = self.0.lock().answers.clone();
-        answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
+        answers.into_iter().map(|answer| answer.unwrap_or_else(Answer::missing)).collect()
     }
 
     /// Sets one answer. Returns the connection that has to be woken, if it was the last one that was missing.

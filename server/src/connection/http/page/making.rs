@@ -318,7 +318,7 @@ impl Connection {
         let checked = Checked::begin(Vec::new());
         let sent = Sent { checked, only_new, grows: size.is_none(), index: Some(index) };
         let file = file.of_http(sent);
-        self.ask_about(&file, turn);
+        self.ask_about(&file, turn)?;
         Ok(Present::File(index, Box::new(file)))
     }
 

@@ -41,7 +41,7 @@ impl Connection {
         let checksum = resumable::checksum(head)?;
         let (described, size) = self.admit_ordered(head, query, spoken, turn)?;
         if entry == Entry::Asks
-            && let Some(question) = self.ask_about_upload(&described.name, size, turn)
+            && let Some(question) = self.ask_about_upload(&described.name, size, turn)?
         {
             return Ok(Some(question));
         }
