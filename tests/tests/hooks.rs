@@ -331,6 +331,29 @@ fn full_spool_refuses_changes_until_the_hook_takes_what_waits() {
 }
 
 #[test]
+fn change_is_refused_and_counted_if_its_record_can_not_be_written() {
+    for durability in DURABILITIES {
+        let hook = Hook::taking();
+        let server = hooked(&hook, &["--durability", durability, "--metrics", "127.0.0.1:0"]);
+        // A file of the spool is made here when the first record comes.
+        fs::remove_dir_all(server.root().join(".haul/hooks")).unwrap();
+        let mut peer = server.peer();
+        refused(&putting(&mut peer, 1, "x", b"x"), 1, "no_space");
+        assert!(!server.root().join("x").exists());
+        let log = server.log_text();
+        let line = log.lines().find(|line| line.contains("tells metrics")).unwrap();
+        let metrics = line.rsplit_once("address=").unwrap().1.trim();
+        let text = ask(metrics, "GET /metrics", "", b"").text();
+        for line in [
+            "hauld_on_commit_refused_total 1",
+            "hauld_changes_total{kind=\"file\",result=\"failed\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{durability}, {line}: {text}");
+        }
+    }
+}
+
+#[test]
 fn program_that_can_not_be_one_is_told_at_the_start() {
     let place = TempDir::new().unwrap();
     let root = place.path().join("root");

@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use haul_protocol::Code;
-
 use super::notify::{ConnectionId, Done, Notify, ReplyTo, Ticket};
 use super::queue::Queue;
 use crate::audit::Logs;
@@ -131,7 +129,7 @@ impl Committer {
             };
             self.1.beat();
             let all: usize = group.iter().map(Work::weight).sum();
-            let group = spooled(group, (store, uploads), notify, told);
+            let group = with_records(group, (store, uploads), notify, told);
             let next = group.iter().map(Work::weight).sum();
             if next < all {
                 self.makes_room(all - next, notify);
@@ -151,6 +149,7 @@ impl Committer {
                 metrics.changed(kind, result.is_ok());
             }
             let results = results.into_iter().zip(durable).map(|(result, to_tell)| {
+                let is_spooled = |ticket: &Ticket| ticket.spooled.is_some();
                 let is_lost = !is_spool_safe && to_tell.0.as_ref().is_some_and(is_spooled);
                 (if is_lost { result.and(Err(unsafe_spool())) } else { result }, to_tell)
             });
@@ -200,13 +199,9 @@ fn apart(group: Vec<Work>) -> (Vec<Change>, Vec<ChangeKind>, Vec<ToTell>) {
     (changes, kinds, to_tell)
 }
 
-fn is_spooled(ticket: &Ticket) -> bool {
-    ticket.spooled.is_some()
-}
-
 /// Puts the records of a group into the spool of the hook that is told of changes, with the marks of the group before. If that
 /// fails, the changes that have to be told are refused; returns the others.
-fn spooled(
+fn with_records(
     mut group: Vec<Work>,
     (store, uploads): (&Store, &Uploads),
     notify: &dyn Notify,
@@ -217,8 +212,7 @@ fn spooled(
         work.ticket.as_ref().is_some_and(|ticket| ticket.events.iter().any(hooks::is_told))
     };
     let tickets = group.iter().filter(|work| is_told(work)).filter_map(|work| work.ticket.as_ref());
-    let events = tickets.flat_map(|ticket| &ticket.events);
-    let error = match hook.spool.begin(events) {
+    let refusal = match hook.begin(tickets.flat_map(|ticket| &ticket.events), told.metrics) {
         Ok(first) => {
             let mut next = first;
             for work in group.iter_mut().filter(|work| is_told(work)) {
@@ -229,26 +223,29 @@ fn spooled(
             }
             return group;
         }
-        Err(error) => error,
+        Err(refusal) => refusal,
     };
-    tracing::error!(%error, "the spool of the hook on-commit can't be written");
-    let message = format!("the spool of the server's hook on-commit: {error}");
     let (refused, others): (Vec<Work>, Vec<Work>) = group.into_iter().partition(is_told);
-    for Work { ticket, publishing, .. } in refused {
+    let mut kinds = Vec::new();
+    for Work { change, ticket, publishing, .. } in refused {
+        change.kinds(&mut kinds);
         if let Some(publishing) = publishing {
             uploads.published(store, publishing, false);
         }
         let Some(Ticket { connection, reply_to, events, .. }) = ticket else { continue };
-        told.metrics.hooks.refused.add(events.len() as u64);
+        told.logs.over(&events, &Err(refusal.clone()), Refusal::is_uncertain);
+        told.logs.flush();
         let each = match reply_to {
             ReplyTo::Acks(ids) => ids.into_iter().map(ReplyTo::Ack).collect(),
             reply_to => vec![reply_to],
         };
         for reply_to in each {
-            let result = Err(Refusal::new(Code::NoSpace, &message));
-            notify.complete(connection, Done { reply_to, result });
+            notify.complete(connection, Done { reply_to, result: Err(refusal.clone()) });
         }
         notify.wake(connection);
+    }
+    for kind in kinds {
+        told.metrics.changed(kind, false);
     }
     others
 }

@@ -20,7 +20,11 @@ pub(crate) mod spool;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haul_protocol::Code;
+
 use crate::audit::Event;
+use crate::metrics::Metrics;
+use crate::refusal::Refusal;
 use crate::store::Store;
 pub(crate) use fate::Fate;
 pub(crate) use last::Failure;
@@ -71,6 +75,23 @@ impl OnCommit {
         let spool = Spool::new(directory, recovered, (most, store.is_durable()), (boot, run));
         let last = Last::new(ON_COMMIT);
         Ok(Self { spool: spool.map_err(failed)?, host, number, time, last })
+    }
+
+    /// Writes the records of changes that are about to take effect. Returns the number of the first record; the others follow.
+    ///
+    /// # Errors
+    /// If they can't be written: then none of the changes may take effect.
+    pub(crate) fn begin<'a>(
+        &self,
+        events: impl Iterator<Item = &'a Event> + Clone,
+        metrics: &Metrics,
+    ) -> Result<u64, Refusal> {
+        self.spool.begin(events.clone()).map_err(|error| {
+            metrics.hooks.refused.add(events.count() as u64);
+            tracing::error!(%error, "the spool of the hook on-commit can't be written");
+            let message = format!("the spool of the server's hook on-commit: {error}");
+            Refusal::new(Code::NoSpace, message)
+        })
     }
 
     /// The last failure, if the hook has not worked since.

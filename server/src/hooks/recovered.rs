@@ -87,7 +87,7 @@ impl Told {
 
 /// Reads the spool. `boot`: names this boot of the machine.
 pub(super) fn recover(directory: &Directory, store: &Store, boot: &str) -> io::Result<Recovered> {
-    let first = directory.delivered();
+    let first = directory.first_undelivered();
     let mut segments = VecDeque::new();
     let mut told: Option<Told> = None;
     let names = directory.segments()?;

@@ -7,7 +7,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-/// The name of the file with the number of the last record that was delivered.
+/// The name of the file with the number of the first record that was not delivered.
 const DELIVERED: &str = "delivered";
 
 /// Digits of a number in a name.
@@ -79,7 +79,7 @@ impl Directory {
     }
 
     /// The number of the first record that was not delivered, as far as it was noted.
-    pub(super) fn delivered(&self) -> u64 {
+    pub(super) fn first_undelivered(&self) -> u64 {
         let mut text = String::new();
         let read = self.open(DELIVERED, OFlags::RDONLY | OFlags::CLOEXEC);
         let read = read.and_then(|file| io::Read::read_to_string(&mut &file, &mut text));

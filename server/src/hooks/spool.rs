@@ -134,7 +134,7 @@ impl Spool {
     ///
     /// # Errors
     /// If they can't be written: then none of the changes may take effect.
-    pub(crate) fn begin<'a>(&self, events: impl Iterator<Item = &'a Event>) -> io::Result<u64> {
+    pub(super) fn begin<'a>(&self, events: impl Iterator<Item = &'a Event>) -> io::Result<u64> {
         let rests: Vec<String> = events.map(|event| Record::of(event).rest()).collect();
         let mut state = self.state.lock();
         let first = state.next();
@@ -273,7 +273,7 @@ impl Spool {
         self.changed.notify_all();
     }
 
-    /// All records before this one are delivered. Returns the files that are needed no more.
+    /// All records before this one are delivered. Removes the files that are needed no more.
     pub(super) fn delivered(&self, next: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         while state.first < next && state.fates.pop_front().is_some() {

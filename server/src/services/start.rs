@@ -3,13 +3,11 @@
 //! A worker gives the work a [`Ticket`], and learns the result by a [`Done`] with it: at once, or later from the committer, by
 //! way of its connection. The worker never waits. A store that takes its time can answer by the same way.
 
-use haul_protocol::Code;
-
 use super::Services;
 use crate::audit::Event;
 use crate::commit::committer::Work;
 use crate::commit::notify::{Done, Ticket};
-use crate::hooks::{self, OnCommit, fate};
+use crate::hooks::{self, fate};
 use crate::refusal::Refusal;
 use crate::store::{Change, Parents, Version};
 use crate::uploads::Publishing;
@@ -63,9 +61,8 @@ impl Services {
     pub(crate) fn begin_told(&self, events: &[Event]) -> Result<Option<u64>, Refusal> {
         match &self.on_commit {
             Some(hook) if events.iter().any(hooks::is_told) => {
-                let told: Vec<&Event> =
-                    events.iter().filter(|event| hooks::is_told(event)).collect();
-                self.spooled(hook, &told).map(Some)
+                let told = events.iter().filter(|event| hooks::is_told(event));
+                hook.begin(told, &self.metrics).map(Some)
             }
             _ => Ok(None),
         }
@@ -77,16 +74,6 @@ impl Services {
             let fates = results.iter().map(|result| fate(result, Refusal::is_uncertain));
             hook.spool.fate((first..).zip(fates));
         }
-    }
-
-    /// Writes the records of changes that are about to take effect.
-    pub(crate) fn spooled(&self, hook: &OnCommit, events: &[&Event]) -> Result<u64, Refusal> {
-        hook.spool.begin(events.iter().copied()).map_err(|error| {
-            self.metrics.hooks.refused.add(events.len() as u64);
-            tracing::error!(%error, "the spool of the hook on-commit can't be written");
-            let message = format!("the spool of the server's hook on-commit: {error}");
-            Refusal::new(Code::NoSpace, message)
-        })
     }
 
     /// Work that never began, or has ended: an upload that it is about learns that.
