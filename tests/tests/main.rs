@@ -18,6 +18,7 @@ mod advice;
 mod attributes;
 mod audit;
 mod awaited;
+mod blamed;
 mod bundle;
 mod cat;
 mod check;

@@ -83,11 +83,20 @@ impl Connection<'_> {
         (self.asks_above(item) || self.run.policy.compares()) && item.is_unchecked()
     }
 
+    /// Whether the next item goes into a request of its own: one that is blamed for the loss of a connection is asked about
+    /// alone.
+    fn is_alone(&self) -> bool {
+        let Gathered { items, hashing, .. } = &self.gathered;
+        let is_blamed = |item: &Item| item.tries.losses > 0;
+        let is_next_blamed = self.batch.front().is_some_and(is_blamed);
+        hashing.is_none() && items.last().is_some_and(|last| is_blamed(last) || is_next_blamed)
+    }
+
     /// Asks for the first of this connection's items, as many as fit one request; or reads a little of what
     /// has to be read before.
     pub(super) fn check(&mut self) -> Result<(), ConnectionError> {
         let mut left = SLICE;
-        while self.gathered.lines.len() < FULL && self.must_check() {
+        while self.gathered.lines.len() < FULL && self.must_check() && !self.is_alone() {
             if let Some(mut file) = self.gathered.hashing.take() {
                 match self.hash(&mut file, &mut left) {
                     Ok(true) => self.hashed(file)?,

@@ -53,11 +53,12 @@ impl Connection<'_> {
                     }
                     spared
                 }
+                // The client does not ask this again: it asks for the bytes before the commit.
                 Pending::Look(large) => {
                     self.go_on(large);
                     true
                 }
-                // Before a commit the client asks for the bytes again, if it has to.
+                // If the client has to ask for the bytes, it does so before each commit.
                 Pending::Bytes(large) | Pending::Commit(large) => {
                     let spared = large.parts().commit_lost(most);
                     if spared {
@@ -68,7 +69,7 @@ impl Connection<'_> {
                     spared
                 }
                 Pending::Abort(mut abort) => {
-                    let spared = abort.item.tries.may_be_sent_again(most);
+                    let spared = most.is_none_or(|most| abort.item.tries.count_loss(most));
                     if spared {
                         work.add_urgent(Task::Abort(abort));
                     } else {
@@ -76,15 +77,18 @@ impl Connection<'_> {
                     }
                     spared
                 }
-                // Nothing is changed by these, so anybody may ask again at once.
-                // An adopt changes the tree, also after its connection is lost.
-                Pending::Check(items) if self.run.policy.is_publish() => {
-                    left.items.extend(items);
-                    true
-                }
-                Pending::Check(items) => {
-                    work.put_back(self.number, items);
-                    true
+                Pending::Check(mut items) => {
+                    let asked = items.len();
+                    self.retain_spared(&mut items, most, reason);
+                    let spared = items.len() == asked;
+                    if self.run.policy.is_publish() {
+                        // The server may carry out an adopt, a change of the draft, after its connection is lost.
+                        left.items.extend(items);
+                    } else {
+                        // A check changes nothing, so any connection may ask at once.
+                        work.put_back(self.number, items);
+                    }
+                    spared
                 }
                 Pending::List(item) | Pending::Publish(item) => {
                     self.item_lost(item, most, reason, &mut left.items)
@@ -103,7 +107,8 @@ impl Connection<'_> {
         reason: &ConnectionError,
         left: &mut Vec<Item>,
     ) -> bool {
-        let spared = item.tries.may_be_sent_again(most);
+        item.tries.lost = true;
+        let spared = most.is_none_or(|most| item.tries.count_loss(most));
         if matches!(item.kind, Kind::Remove(_)) {
             // It may have happened since the server was asked about it.
             item.compared.known = Known::Unasked;
@@ -114,6 +119,16 @@ impl Connection<'_> {
             self.give_up(item, &self.lost_too_often(reason));
         }
         spared
+    }
+
+    /// The items of a comparison are blamed together. The client asks about each of them alone from then on
+    /// ([`check`](Self::check)), so that only the one that breaks connections is given up in the end.
+    fn retain_spared(&self, items: &mut Vec<Item>, most: Option<u32>, reason: &ConnectionError) {
+        let Some(most) = most else { return };
+        let is_given_up = |item: &mut Item| !item.tries.count_loss(most);
+        for item in items.extract_if(.., is_given_up) {
+            self.give_up(item, &self.lost_too_often(reason));
+        }
     }
 
     fn lost_too_often(&self, reason: &ConnectionError) -> FileError {

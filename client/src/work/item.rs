@@ -85,12 +85,11 @@ impl Tries {
         }
     }
 
-    /// A connection was lost while the item had no answer. If it is blamed for that, and was more than
-    /// `most` times, it may not be sent again.
-    pub fn may_be_sent_again(&mut self, most: Option<u32>) -> bool {
-        self.lost = true;
-        self.losses += u32::from(most.is_some());
-        most.is_none_or(|most| self.losses <= most)
+    /// Counts a loss of a connection for which the item is blamed. Returns whether the client may send it again: not after
+    /// more than `most` losses.
+    pub fn count_loss(&mut self, most: u32) -> bool {
+        self.losses += 1;
+        self.losses <= most
     }
 }
 
