@@ -155,3 +155,20 @@ fn address_to_listen_on_needs_a_host_and_a_port_in_the_right_form() {
         assert!(first.clone().all(|line| line.chars().count() <= 80), "{all}");
     }
 }
+
+#[test]
+fn place_at_a_server_that_is_no_text_is_no_path_on_this_machine() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let there = std::ffi::OsStr::from_bytes(b"box:1/\xff");
+    for (command, source, destination) in
+        [("sync", there, "d".as_ref()), ("get", "box:1/x".as_ref(), there)]
+    {
+        let place = TempDir::new().unwrap();
+        let mut haul = haul();
+        haul.current_dir(place.path()).arg(command).arg(source).arg(destination);
+        let said = if command == "get" { "is a server" } else { "is not UTF-8" };
+        haul.assert().code(2).stderr(contains(said));
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "{command}");
+    }
+}

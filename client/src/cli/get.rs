@@ -203,8 +203,8 @@ fn component(name: &str) -> Result<(), impl Show + use<>> {
 
 /// A directory that is written as a server is, and does not exist.
 pub(super) fn server(directory: &Path) -> Option<String> {
-    let text = directory.to_str().filter(|text| !directory.exists() && is_remote(text))?;
-    Some(format!(
+    let text = directory.to_string_lossy();
+    (!directory.exists() && is_remote(&text)).then(|| format!(
         "`{text}` is a server, and the last word is the directory on this machine that SRC goes into; \
          to send files there, write haul put"
     ))

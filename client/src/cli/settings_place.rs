@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Command;
 
 use super::settings_file::{SettingsError, SettingsFile};
+use crate::source::from_bytes;
 use crate::trust::directory::Directory;
 
 /// The name of the file in the directory of the client's own files.
@@ -82,9 +83,10 @@ fn option(words: &[OsString]) -> Option<OsString> {
         if word == OPTION {
             return words.next().cloned();
         }
-        let value = word.to_str().and_then(|word| word.strip_prefix(OPTION)?.strip_prefix('='));
-        if let Some(value) = value {
-            return Some(value.into());
+        // A path need not be text.
+        let rest = word.as_encoded_bytes().strip_prefix(OPTION.as_bytes());
+        if let Some(value) = rest.and_then(|rest| rest.strip_prefix(b"=")) {
+            return Some(from_bytes(value).into_owned());
         }
     }
     None
@@ -108,5 +110,14 @@ mod tests {
         ] {
             assert_eq!(place(line).as_deref(), expected.map(OsStr::new), "{line}");
         }
+    }
+
+    #[test]
+    fn file_with_a_name_that_is_no_text_is_the_one_that_was_named() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let words = [&b"haul"[..], b"--config=a/\xff", b"ls", b"box"];
+        let words = words.map(|word| OsString::from_vec(word.to_vec()));
+        assert_eq!(option(&words), Some(OsString::from_vec(b"a/\xff".to_vec())));
     }
 }

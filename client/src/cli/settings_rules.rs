@@ -143,7 +143,7 @@ pub(super) fn is_moot(
 /// Whether a source is at a server.
 fn comes_here(matches: &ArgMatches) -> bool {
     let sources = matches.try_get_many::<PathBuf>("sources").ok().flatten();
-    sources.is_some_and(|mut all| all.any(|source| source.to_str().is_some_and(is_remote)))
+    sources.is_some_and(|mut all| all.any(|source| is_remote(&source.to_string_lossy())))
 }
 
 fn is_on(matches: &ArgMatches, id: &str) -> bool {

@@ -11,6 +11,7 @@ use super::exit::Reason;
 use super::get;
 use super::get_words::{self, GetOptions};
 use super::options::SendOptions;
+use super::raw;
 use super::signals::Signals;
 use super::summary::Kind;
 use super::usage::Usage;
@@ -26,9 +27,14 @@ use crate::plan::policy::Delete;
 pub(super) fn sync(words: &SyncCommand, signals: &Signals) -> anyhow::Result<u8> {
     let SyncCommand { sources, destination, options } = words;
     let texts: Vec<_> = sources.iter().filter_map(|source| source.to_str()).collect();
+    let no_texts = sources.iter().filter(|source| source.to_str().is_none());
+    let mut at_servers = no_texts.filter(|source| is_remote(&source.to_string_lossy()));
     let kind = if options.send.dry_run { Kind::DryRun } else { Kind::Get };
     let wrong =
         |usage: &Usage| Ok(Ending::new(options.output, kind, signals).fail(Reason::Usage, usage));
+    if let Some(told) = at_servers.find_map(|source| raw::told(&[source.as_os_str().to_owned()])) {
+        return wrong(&told);
+    }
     if texts.iter().any(|text| is_remote(text)) {
         let found: Result<Vec<Source>, Usage> =
             texts.iter().map(|text| from_server(text)).collect();
