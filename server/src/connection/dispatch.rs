@@ -10,6 +10,7 @@ use super::fetch::Wants;
 use super::file_body::Incoming;
 use super::get::{Get, Wanted};
 use super::job::{Deep, Job};
+use super::rights::not_served;
 use super::sink::Sink;
 use super::turn::Turn;
 use super::{Connection, Dialect};
@@ -184,11 +185,8 @@ impl Connection {
                 }
                 self.answer(id, Reply::Done, &[]);
             }
-            // A request of a later version of the protocol, which the decoder does not make yet.
-            op => {
-                let message = format!("command `{}` is not served here", op.command());
-                return Err(Refusal::new(Code::UnknownCommand, message));
-            }
+            // A request of a later version of the protocol, which was not let in.
+            op => return Err(not_served(&op).into()),
         }
         Ok(Sink::Nothing)
     }
@@ -208,12 +206,7 @@ impl Connection {
     }
 
     /// Whether a symbolic link may lead there from where it will be: a version is published under the name of its directory.
-    fn may_lead(
-        &self,
-        name: &Name,
-        target: &LinkTarget,
-        turn: &Turn<'_>,
-    ) -> Result<(), Refusal> {
+    fn may_lead(&self, name: &Name, target: &LinkTarget, turn: &Turn<'_>) -> Result<(), Refusal> {
         let whole = self.whole_name(name)?;
         let seen = self.view.outward(&whole);
         Ok(self.symlinks(turn).check(seen.as_ref().unwrap_or(&whole), target)?)

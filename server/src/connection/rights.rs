@@ -1,4 +1,5 @@
-//! The one place where requests begin: whether the account may ask, and the names in the store that the client means.
+//! Whether an account may ask for something, and the names in the store that the client means. Requests of the haul dialect ask
+//! here when they begin, those of HTTP once their account is known.
 
 use haul_protocol::{Code, Name, Op, Refusal, Right, Rights};
 
@@ -10,13 +11,17 @@ impl Connection {
     /// A request of the client as one about the store, if the account has the rights that it needs. `view`: the root that names
     /// are below.
     pub(super) fn let_in(&self, op: Op, view: &View) -> Result<Op, Refusal> {
-        if !self.may_change && !is_reading(op.needs()) {
+        self.may_begin(op.needs(), !is_reading(op.needs()))?;
+        inward(op, view)
+    }
+
+    /// Whether the account may begin a request that needs these rights. `changes`: the request may change something, which a
+    /// server that only reads refuses to everybody.
+    pub(super) fn may_begin(&self, needs: Rights, changes: bool) -> Result<(), Refusal> {
+        if changes && !self.may_change {
             return Err(only_reads());
         }
-        if self.login.is_some() {
-            self.may(op.needs())?;
-        }
-        inward(op, view)
+        self.may(needs)
     }
 
     /// Whether a change may replace an entry that stands there. All that is in a draft is the client's own, as is all that is in
@@ -26,11 +31,12 @@ impl Connection {
         !is_seen || self.replaces() == Replaces::Anything
     }
 
-    /// Whether the account may replace entries that clients see.
+    /// Whether the account is a drop account.
     pub(super) fn is_in_drop_box(&self) -> bool {
         self.login.as_ref().is_some_and(|login| login.account.is_drop_box())
     }
 
+    /// Whether the account may replace entries that clients see.
     pub(super) fn replaces(&self) -> Replaces {
         match &self.login {
             Some(login)
@@ -125,9 +131,12 @@ fn inward(op: Op, view: &View) -> Result<Op, Refusal> {
         | Op::Fetch
         | Op::Ping) => op,
         // A request of a later version of the protocol may have names that are not known here.
-        op => {
-            let message = format!("command `{}` is not served here", op.command());
-            return Err(Refusal::new(Code::UnknownCommand, message));
-        }
+        op => return Err(not_served(&op)),
     })
+}
+
+/// The refusal of a request that this server does not know.
+pub(super) fn not_served(op: &Op) -> Refusal {
+    let message = format!("command `{}` is not served here", op.command());
+    Refusal::new(Code::UnknownCommand, message)
 }

@@ -24,7 +24,6 @@ use haul_protocol::{AccessToken, RequestId};
 
 use super::failed::Failed;
 use super::job::Job;
-use super::rights::only_reads;
 use super::sink::Sink;
 use super::turn::Turn;
 use super::{Connection, Dialect};
@@ -157,11 +156,8 @@ impl Connection {
 
     /// The request is about an entry.
     fn entry_enters(&mut self, asked: Box<Asked>, turn: &mut Turn<'_>) {
-        if !self.may_change && asked.head.method.changes() {
-            return self.refuse(asked.id, only_reads().into());
-        }
         let needs = asked.head.method.needs(asked.target.is_directory);
-        if let Err(refusal) = self.may(needs) {
+        if let Err(refusal) = self.may_begin(needs, asked.head.method.changes()) {
             return match self.is_for_drop_page(&asked) {
                 true => self.drop_page(&asked),
                 false => self.refuse(asked.id, refusal.into()),

@@ -10,7 +10,6 @@ use crate::connection::Connection;
 use crate::connection::file_body::{Incoming, Sent};
 use crate::connection::http::asked::{Asked, Refused};
 use crate::connection::http::stated::Checked;
-use crate::connection::rights::only_reads;
 use crate::connection::sink::Sink;
 use crate::connection::turn::Turn;
 use crate::http::address::Own;
@@ -86,10 +85,7 @@ impl Connection {
 
     /// Whether anything may be made here by this request.
     fn may_make(&self, head: &Head) -> Result<(), Refused> {
-        if !self.may_change {
-            return Err(Refused::Refusal(only_reads().into()));
-        }
-        self.may([Right::Put].into_iter().collect())?;
+        self.may_begin([Right::Put].into_iter().collect(), true)?;
         if head.field(Field::ContentLength).is_none() {
             let why = "several files come with the length of them all";
             return Err(Wrong::new(Status::LENGTH_REQUIRED, why).into());

@@ -20,7 +20,6 @@ use haul_protocol::{Code, Right, Rights, Token};
 
 use super::asked::{Asked, Refused};
 use crate::connection::Connection;
-use crate::connection::rights::only_reads;
 use crate::connection::turn::Turn;
 use crate::hooks::question::Question;
 use crate::http::address::Own;
@@ -102,10 +101,7 @@ impl Connection {
             }
         }
         let spoken = spoken?;
-        if !self.may_change {
-            return Err(only_reads().into());
-        }
-        self.may(putting())?;
+        self.may_begin(putting(), true)?;
         if head.field(Field::UploadConcat).is_some() {
             // Not 501: there are clients that try again without end then.
             return Err(Wrong::bad("uploads are not put together here").into());
