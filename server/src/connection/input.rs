@@ -37,7 +37,7 @@ impl Connection {
             let may_pause = between || matches!(self.sink, Sink::Check(_) | Sink::Entries(_));
             let pauses = self.holds_body_up()
                 || (between && self.job.is_some())
-                || (may_pause && turn.share.is_late(!self.fresh.is_empty()))
+                || (may_pause && turn.share.is_used_up(!self.fresh.is_empty()))
                 || self.half.is_full()
                 || self.half.is_answering()
                 || self.must_wait(turn.services);

@@ -172,12 +172,12 @@ impl Share {
     /// Whether the turn has taken all that it may.
     pub(super) fn is_over(&self, is_filling: bool) -> bool {
         let bytes = if is_filling { FILLING_BYTES } else { BYTES };
-        self.bytes >= bytes || self.is_late(is_filling)
+        self.bytes >= bytes || self.is_used_up(is_filling)
     }
 
-    /// Whether the turn has taken all the time that it may. Bytes that are read already are left undecoded only then:
-    /// keeping them copies them.
-    pub(super) fn is_late(&self, is_filling: bool) -> bool {
+    /// Whether the turn has taken all the time that it may, or has begun all the requests of HTTP. Bytes that are read already
+    /// are left undecoded only then: keeping them copies them.
+    pub(super) fn is_used_up(&self, is_filling: bool) -> bool {
         let time = if is_filling { FILLING_TIME } else { TIME };
         self.requests >= REQUESTS || self.began.elapsed() >= time
     }
@@ -202,7 +202,7 @@ mod tests {
         share.was_asked();
         assert!(!share.is_over(true), "the body of the first may be long");
         share.was_asked();
-        assert!(share.is_over(false) && share.is_late(true));
+        assert!(share.is_over(false) && share.is_used_up(true));
     }
 
     #[test]
