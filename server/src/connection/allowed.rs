@@ -189,7 +189,7 @@ impl Connection {
                 self.bundle(*bundle, &body, turn);
             }
             Asking::Request(request) => match first {
-                Ok(()) => self.make_way_behind(*request, turn),
+                Ok(()) => self.make_parents_first(*request, turn),
                 Err(refusal) => self.refuse(request.id, refusal),
             },
             Asking::Upload(asked) => match first {

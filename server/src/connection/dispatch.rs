@@ -49,18 +49,18 @@ impl Connection {
                 return;
             }
         }
-        self.make_way_for(request, turn);
+        self.ask_hook_first(request, turn);
     }
 
     /// Carries a request out, after the hook was asked about a large file.
-    pub(super) fn make_way_for(&mut self, request: Request, turn: &mut Turn<'_>) {
+    pub(super) fn ask_hook_first(&mut self, request: Request, turn: &mut Turn<'_>) {
         if let Some(request) = self.ask_about_open(request, turn) {
-            self.make_way_behind(request, turn);
+            self.make_parents_first(request, turn);
         }
     }
 
     /// Carries a request out, after the directories above a deep name are made.
-    pub(super) fn make_way_behind(&mut self, request: Request, turn: &mut Turn<'_>) {
+    pub(super) fn make_parents_first(&mut self, request: Request, turn: &mut Turn<'_>) {
         let version = self.version();
         let deep = match &request.op {
             Ok(Op::Put { name, .. } | Op::Mkdir { name, .. } | Op::Symlink { name, .. }) => {

@@ -36,7 +36,7 @@ impl Connection {
             Some(Job::Get(get)) => self.job = self.go_on_getting(get, turn).map(Job::Get),
             Some(Job::Fetch(fetch)) => self.job = self.go_on_fetching(fetch, turn).map(Job::Fetch),
             Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, turn),
-            Some(Job::Question(request)) => self.make_way_for(*request, turn),
+            Some(Job::Question(request)) => self.ask_hook_first(*request, turn),
             Some(Job::Parents(deep, name)) => self.prepare(*deep, name, turn),
             Some(Job::Open(id, opening)) => self.go_on_opening(id, opening, turn),
             Some(Job::Greet(greeting)) => self.go_on_greeting(*greeting, turn),
