@@ -81,7 +81,7 @@ impl Slot {
     }
 
     /// Takes the results that the committer has left.
-    pub(crate) fn completions(&self) -> Vec<Done> {
+    pub(crate) fn take_completions(&self) -> Vec<Done> {
         std::mem::take(&mut self.completions.lock())
     }
 
@@ -112,7 +112,7 @@ impl Slot {
     }
 
     /// Has its owner see to it that the connection makes way, once it is woken.
-    pub(crate) fn has_to_make_way(&self, way: Way) {
+    pub(crate) fn ask_to_make_way(&self, way: Way) {
         if way == Way::Door {
             self.set_at_door(None);
         }
@@ -120,7 +120,7 @@ impl Slot {
     }
 
     /// Notes that it has come in by the port that is open for one client.
-    pub(crate) fn came_directly(&self) {
+    pub(crate) fn mark_direct(&self) {
         self.is_direct.store(true, Ordering::Release);
     }
 
@@ -138,8 +138,8 @@ impl Slot {
         self.is_direct.load(Ordering::Acquire)
     }
 
-    /// The reason for which its owner has to make it make way now.
-    pub(crate) fn takes_way(&self) -> Option<Way> {
+    /// The reason for which its owner has to make it make way now; told once.
+    pub(crate) fn take_way(&self) -> Option<Way> {
         let way = self.way.swap(0, Ordering::AcqRel);
         [Way::Seat, Way::Door].into_iter().find(|known| *known as u8 == way)
     }

@@ -78,8 +78,8 @@ impl Held {
         self.bytes.swap(0, Ordering::AcqRel)
     }
 
-    /// Whether its owner has to make room now.
-    pub(crate) fn is_evicted(&self) -> bool {
+    /// Whether its owner has to make room now; asked once.
+    pub(crate) fn take_eviction(&self) -> bool {
         self.evicted.swap(false, Ordering::AcqRel)
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         let held = Held::default();
         held.set(10, Some(0), Some(7));
         assert_eq!((held.idle_place(10), held.evict(), held.idle_place(10)), (Some(3), 10, None));
-        assert!(held.is_evicted() && !held.is_evicted());
+        assert!(held.take_eviction() && !held.take_eviction());
         assert_eq!(held.set(0, Some(1), None), 0);
     }
 }

@@ -105,7 +105,7 @@ impl Runtime {
         let slot = self.slots.add(Arc::clone(&socket), Origin::from(peer.at))?;
         root_socket::welcome(&socket, peer.entrance);
         if peer.entrance == Entrance::Direct {
-            slot.came_directly();
+            slot.mark_direct();
         }
         // Registered without interest; parking arms it.
         let id = ConnectionId(slot.key);
@@ -234,7 +234,7 @@ impl Runtime {
             && self.is_full()
             && let Some(slot) = door::first_to_leave(&self.slots, self.services.now())
         {
-            slot.has_to_make_way(Way::Door);
+            slot.ask_to_make_way(Way::Door);
             slot.wake_or_shut(&self.poller);
         }
     }
@@ -327,7 +327,7 @@ impl Notify for Runtime {
         };
         let longest = *connections.iter().max_by_key(waited)?;
         if let Some(slot) = slot(&longest) {
-            slot.has_to_make_way(Way::Seat);
+            slot.ask_to_make_way(Way::Seat);
             slot.wake_or_shut(&self.poller);
         }
         Some(longest)

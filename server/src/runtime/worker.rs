@@ -92,11 +92,11 @@ impl<'a> Worker<'a> {
         while let Some(mut connection) =
             running.take().filter(|_| !self.runtime.services.clock.is_grace_over())
         {
-            connection.completed(slot.completions());
-            if slot.held.is_evicted() {
+            connection.completed(slot.take_completions());
+            if slot.held.take_eviction() {
                 connection.make_way(Way::Memory);
             }
-            if let Some(way) = slot.takes_way() {
+            if let Some(way) = slot.take_way() {
                 connection.make_way(way);
             }
             let next = self.turn(&mut connection);
