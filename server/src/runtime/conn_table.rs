@@ -144,9 +144,11 @@ impl Slot {
         [Way::Seat, Way::Door].into_iter().find(|known| *known as u8 == way)
     }
 
+    /// Both moments are released after the debt, so that whoever acquires one of them sees its debt or a newer one. If the debt
+    /// is newer, the moment has changed by the time at which the timer takes it.
     pub(crate) fn set_deadline(&self, deadline: Deadline) {
         self.owes.store(deadline.owes as u8, Ordering::Relaxed);
-        self.scarce.store(deadline.scarce, Ordering::Relaxed);
+        self.scarce.store(deadline.scarce, Ordering::Release);
         self.deadline.store(deadline.at, Ordering::Release);
     }
 
