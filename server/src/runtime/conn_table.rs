@@ -188,11 +188,19 @@ pub(crate) struct Slots {
     is_closed: AtomicBool,
 }
 
-/// Bits of a key that are the entry's index; the rest is its generation.
+/// Bits of a key that are the entry's index, and those above them that are its generation.
 const INDEX_BITS: u32 = 24;
+const GENERATION_BITS: u32 = 37;
 
 /// Keys from here up are not of connections.
 pub(crate) const FIRST_OTHER_KEY: u64 = 1 << 62;
+
+const _: () = assert!(1 << (INDEX_BITS + GENERATION_BITS) <= FIRST_OTHER_KEY);
+
+/// The index in a key.
+fn index(key: u64) -> Option<usize> {
+    usize::try_from(key & ((1 << INDEX_BITS) - 1)).ok()
+}
 
 impl Default for Slots {
     fn default() -> Self {
@@ -209,7 +217,7 @@ impl Default for Slots {
 impl Slots {
     /// Enters a connection as running: the caller parks it. `None`: the table was closed.
     pub(crate) fn add(&self, socket: Arc<OwnedFd>, origin: Origin) -> Option<Arc<Slot>> {
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed) % (1 << 37);
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) % (1 << GENERATION_BITS);
         let mut slots = self.slots.write();
         if self.is_closed.load(Ordering::Relaxed) {
             return None;
@@ -247,7 +255,7 @@ impl Slots {
 
     /// The entry of a key, if that connection still is.
     pub(crate) fn get(&self, key: u64) -> Option<Arc<Slot>> {
-        let index = usize::try_from(key & ((1 << INDEX_BITS) - 1)).ok()?;
+        let index = index(key)?;
         let slots = self.slots.read();
         slots.get(index).filter(|slot| slot.key == key).cloned()
     }
@@ -255,7 +263,7 @@ impl Slots {
     /// Removes a connection that its owner ends.
     pub(crate) fn remove(&self, slot: &Slot) {
         slot.owner.close();
-        if let Ok(index) = usize::try_from(slot.key & ((1 << INDEX_BITS) - 1)) {
+        if let Some(index) = index(slot.key) {
             let mut slots = self.slots.write();
             slots.try_remove(index);
             self.len.store(slots.len(), Ordering::Release);
