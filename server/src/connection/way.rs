@@ -9,16 +9,22 @@ use haul_protocol::Code;
 use super::sink::Sink;
 use super::{Connection, Dialect};
 
-/// The reason for which a connection has to make way.
+/// The reason for which others have asked a connection to make way. Memory is no such reason: it is asked for apart, and counts
+/// as free from then on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Way {
-    /// All connections together hold too much in memory, or too many open files, and this one most or for longest.
-    Memory = 1,
     /// Another account has fewer seats: this connection has lost its own.
-    Seat,
+    Seat = 1,
     /// Newcomers wait, and this one has been at the door for longest.
     Door,
+}
+
+impl Way {
+    /// The reason with this number; `None`: there is no reason.
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        [Self::Seat, Self::Door].into_iter().find(|way| *way as u8 == number)
+    }
 }
 
 impl Connection {
@@ -52,11 +58,16 @@ impl Connection {
             }
             // It has come in meanwhile.
             Way::Door => {}
-            Way::Memory => self.make_room("this connection holds too much while others need room"),
             Way::Seat => self.make_room(
                 "all connections of this server are taken, and this account has most of them",
             ),
         }
+    }
+
+    /// The same, because all connections together hold too much in memory, or too many open files, and this one most or for
+    /// longest.
+    pub(crate) fn make_room_for_others(&mut self) {
+        self.make_room("this connection holds too much while others need room");
     }
 
     fn make_room(&mut self, why: &str) {

@@ -140,8 +140,7 @@ impl Slot {
 
     /// The reason for which its owner has to make it make way now; told once.
     pub(crate) fn take_way(&self) -> Option<Way> {
-        let way = self.way.swap(0, Ordering::AcqRel);
-        [Way::Seat, Way::Door].into_iter().find(|known| *known as u8 == way)
+        Way::of(self.way.swap(0, Ordering::AcqRel))
     }
 
     /// Both moments are released after the debt, so that whoever acquires one of them sees its debt or a newer one. If the debt

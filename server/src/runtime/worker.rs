@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::Runtime;
 use super::conn_table::{FIRST_OTHER_KEY, Slot};
 use crate::commit::notify::Notify;
-use crate::connection::{Connection, Next, Turn, Way};
+use crate::connection::{Connection, Next, Turn};
 use crate::net::buffer::Buffer;
 use crate::net::listen::Peer;
 use crate::net::poller::Interest;
@@ -94,7 +94,7 @@ impl<'a> Worker<'a> {
         {
             connection.completed(slot.take_completions());
             if slot.held.take_eviction() {
-                connection.make_way(Way::Memory);
+                connection.make_room_for_others();
             }
             if let Some(way) = slot.take_way() {
                 connection.make_way(way);
