@@ -21,7 +21,7 @@ pub trait Observer {
         true
     }
 
-    /// Whether the run looks at the size of each file before it is sent, for [`Status::bytes_total`]. Asked once.
+    /// Whether the run looks at the size of each file before it is sent, for [`Status::bytes_found`]. Asked once.
     fn wants_sizes(&self) -> bool {
         false
     }

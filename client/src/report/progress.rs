@@ -337,7 +337,7 @@ impl Progress {
         Status {
             counts: self.counts(),
             files_total: is_known.then(|| get(&self.found_files)),
-            bytes_total: is_known.then(|| get(&self.found_bytes)),
+            bytes_found: (is_known && self.wants_sizes).then(|| get(&self.found_bytes)),
             bytes_lost: get(&self.lost),
             bytes_spared: get(&self.spared),
             is_removing: self.removing.load(Ordering::Relaxed),

@@ -13,8 +13,8 @@ pub struct Status {
     pub counts: Counts,
     /// Files and symbolic links in all, once the walk has found them all.
     pub files_total: Option<u64>,
-    /// Their bytes in all, once the walk has found them all; 0 unless the observer wants sizes.
-    pub bytes_total: Option<u64>,
+    /// Their bytes in all, once the walk has found them all, if the observer [wants sizes](super::observer::Observer::wants_sizes).
+    pub bytes_found: Option<u64>,
     /// Bytes that were sent and lost with a connection, and are sent again.
     pub bytes_lost: u64,
     /// Bytes of files that are not sent, because the server has the same.

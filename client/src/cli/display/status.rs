@@ -94,7 +94,7 @@ fn behind(status: &Status, kind: Kind) -> u64 {
 /// The part that is done, once the walk is over.
 #[expect(clippy::cast_precision_loss, reason = "for a bar of a few columns")]
 fn part(status: &Status, kind: Kind) -> Option<f64> {
-    match (status.bytes_total, status.files_total) {
+    match (status.bytes_found, status.files_total) {
         (Some(total @ 1..), _) => Some(behind(status, kind) as f64 / total as f64),
         (_, Some(total @ 1..)) => Some(files(status) as f64 / total as f64),
         _ => None,
@@ -107,7 +107,7 @@ fn seconds_left(status: &Status, kind: Kind, rate: &Rate) -> Option<u64> {
         return None;
     }
     let left = |total: u64, done: u64, speed: u64| Some(total.saturating_sub(done).div_ceil(speed));
-    let by_bytes = match (status.bytes_total, rate.per_second()) {
+    let by_bytes = match (status.bytes_found, rate.per_second()) {
         (Some(total @ 1..), Some(speed @ 1..)) => left(total, behind(status, kind), speed),
         _ => None,
     };
@@ -139,7 +139,7 @@ fn pieces(status: &Status, kind: Kind, rate: &Rate) -> Vec<Piece> {
     add(
         3,
         match kind {
-            Kind::Run if is_hashing(status, kind) => match status.bytes_total {
+            Kind::Run if is_hashing(status, kind) => match status.bytes_found {
                 Some(total @ 1..) => format!(
                     "{} of {} compared",
                     format_size(hashed.min(total), BINARY),
@@ -215,12 +215,12 @@ mod tests {
     #[test]
     fn time_that_is_left_is_told_as_soon_as_the_walk_is_over() {
         let rate = rate();
-        let known = Status { files_total: Some(200), bytes_total: Some(20 << 20), ..status() };
+        let known = Status { files_total: Some(200), bytes_found: Some(20 << 20), ..status() };
         let text = joined(&pieces(&known, Kind::Run, &rate));
         assert_eq!(text, "20 of 200 files, 10 MiB, 5 MiB/s, 0:18 left");
         assert_eq!(part(&known, Kind::Run), Some(0.5));
         // Without sizes, by the number of files.
-        let lines = Status { files_total: Some(40), bytes_total: Some(0), ..status() };
+        let lines = Status { files_total: Some(40), bytes_found: None, ..status() };
         assert_eq!(seconds_left(&lines, Kind::Run, &rate), Some(2));
         let lost = Status {
             reconnecting: Some(Attempt { number: 1, of: Some(10), left: Duration::from_secs(9) }),
@@ -231,14 +231,14 @@ mod tests {
 
     #[test]
     fn files_that_are_the_same_already_are_behind() {
-        let spared = Status { bytes_total: Some(40 << 20), bytes_spared: 30 << 20, ..status() };
+        let spared = Status { bytes_found: Some(40 << 20), bytes_spared: 30 << 20, ..status() };
         assert_eq!(part(&spared, Kind::Run), Some(1.0));
     }
 
     #[test]
     fn files_that_are_read_before_anything_is_sent_are_counted() {
         let mut status =
-            Status { files_total: Some(1), bytes_total: Some(4 << 20), ..Status::default() };
+            Status { files_total: Some(1), bytes_found: Some(4 << 20), ..Status::default() };
         status.counts.bytes_compared = 1 << 20;
         let text = joined(&pieces(&status, Kind::Run, &Rate::new()));
         assert!(text.starts_with("0 of 1 file, 1 MiB of 4 MiB compared, "), "{text}");
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn verify_counts_the_bytes_that_it_compares() {
         let mut status =
-            Status { files_total: Some(4), bytes_total: Some(4 << 20), ..Status::default() };
+            Status { files_total: Some(4), bytes_found: Some(4 << 20), ..Status::default() };
         status.counts.unchanged = 1;
         status.counts.different = 1;
         status.counts.bytes_compared = 2 << 20;
