@@ -340,7 +340,7 @@ impl Progress {
             bytes_found: (is_known && self.wants_sizes).then(|| get(&self.found_bytes)),
             bytes_lost: get(&self.lost),
             bytes_spared: get(&self.spared),
-            is_removing: self.removing.load(Ordering::Relaxed),
+            is_looking_for_extra: self.removing.load(Ordering::Relaxed),
             reconnecting: self.connections().attempt(Instant::now()),
         }
     }

@@ -20,7 +20,7 @@ pub struct Status {
     /// Bytes of files that are not sent, because the server has the same.
     pub bytes_spared: u64,
     /// The run looks for entries at the server that the source lacks.
-    pub is_removing: bool,
+    pub is_looking_for_extra: bool,
     /// No connection is up, and this attempt to connect again is under way.
     pub reconnecting: Option<Attempt>,
 }

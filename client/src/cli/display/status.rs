@@ -103,7 +103,7 @@ fn part(status: &Status, kind: Kind) -> Option<f64> {
 
 /// The time that the rest takes at the present speed, once the walk is over.
 fn seconds_left(status: &Status, kind: Kind, rate: &Rate) -> Option<u64> {
-    if status.reconnecting.is_some() || status.is_removing || rate.stalled() {
+    if status.reconnecting.is_some() || status.is_looking_for_extra || rate.stalled() {
         return None;
     }
     let left = |total: u64, done: u64, speed: u64| Some(total.saturating_sub(done).div_ceil(speed));
@@ -162,7 +162,7 @@ fn pieces(status: &Status, kind: Kind, rate: &Rate) -> Vec<Piece> {
         1,
         match (status.reconnecting, rate.per_second()) {
             (Some(attempt), _) => reconnecting(&attempt),
-            _ if status.is_removing => String::from("looking for what the source lacks"),
+            _ if status.is_looking_for_extra => String::from("looking for what the source lacks"),
             _ if rate.stalled() => String::from("stalled"),
             (None, Some(0)) if rate.hashing() => String::from("comparing what is there already"),
             (None, Some(0)) if done == 0 && moved(status, kind) == 0 => String::from("starting"),
