@@ -14,13 +14,13 @@ pub struct Left {
     /// slot: until then the server may still read them from the old socket, and they would overwrite
     /// what is newer.
     pub items: Vec<Item>,
-    /// The request that broke the connection, as far as one can know, will not be sent again.
+    /// Whether the request that is blamed for the loss was given up.
     pub culprit_gone: bool,
 }
 
 impl Connection<'_> {
-    /// Gives back everything that has no answer. Parts, commits and aborts are what they say they
-    /// are, so any connection may send them at once; so may it what was not sent yet.
+    /// Gives back everything that has no answer. A part, commit or abort names its upload by a token, so any connection may
+    /// send it at once; likewise whatever was not sent yet.
     ///
     /// A server reads requests in order, so if one of them breaks every connection that it is sent
     /// on, it is the oldest sooner or later: only that one is blamed, and given up in the end.

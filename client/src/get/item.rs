@@ -20,7 +20,7 @@ pub(super) struct Page {
     pub(super) name: Option<Name>,
     /// The last name that was told.
     pub(super) after: Option<Name>,
-    /// Entries before that which the server could not name.
+    /// Number of entries on earlier pages that the server left out of its list.
     pub(super) left_out: u64,
     /// How often it was tried.
     pub(super) tries: u32,
@@ -87,6 +87,7 @@ impl File {
 #[derive(Debug)]
 pub(super) struct Arrived {
     pub(super) file: File,
+    /// Bytes that the file has here.
     pub(super) bytes: u64,
     /// The digest of its bytes, if there is a receipt.
     pub(super) digest: Option<Digest>,

@@ -105,7 +105,7 @@ impl Get {
     ///
     /// # Errors
     /// If the server can't be reached or is lost for good, or this machine has no room for the run's threads, or the
-    /// target can't be opened.
+    /// target can't be opened. If a list of names can't be read, that is no error, but a failure.
     pub fn run(self, observer: &mut impl Observer) -> Result<Report, TransferError> {
         let (progress, events) = Progress::new(observer);
         observer.begun();

@@ -48,7 +48,7 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// A time for people, in whole seconds, the last one begun.
+/// A time for people: in seconds, the last one begun, and from an hour on in whole minutes.
 struct InWords(Duration);
 
 impl fmt::Display for InWords {

@@ -90,7 +90,7 @@ pub(crate) trait Connected {
 pub(crate) struct Left<U> {
     /// Work that may be done again only when the connection has been replaced by one of the same slot.
     pub(crate) unfenced: U,
-    /// The request that broke the connection, as far as one can know, will not be sent again.
+    /// Whether the request that is blamed for the loss was given up.
     pub(crate) culprit_gone: bool,
 }
 
