@@ -109,10 +109,10 @@ impl Get {
     pub fn run(self, observer: &mut impl Observer) -> Result<Report, TransferError> {
         let (progress, events) = Progress::new(observer);
         observer.begun();
-        let Ended { error, durability, is_true } = self.get(&progress, events, observer)?;
+        let Ended { error, durability, kept_promise } = self.get(&progress, events, observer)?;
         // If no server was reached, an earlier receipt stays.
         let receipt = self.receipt.as_ref().filter(|_| durability.is_some());
-        let receipt_error = receipt.and_then(|receipt| receipt.finish(is_true).err());
+        let receipt_error = receipt.and_then(|receipt| receipt.finish(kept_promise).err());
         let report = Report {
             counts: progress.counts(),
             elapsed: progress.elapsed(),
@@ -176,7 +176,7 @@ impl Get {
             ends: Ends::new(progress, &self.wishes, self.target.clone()),
             receipt: self.receipt.as_ref(),
         };
-        let is_true = OnceLock::new();
+        let kept_promise = OnceLock::new();
         let readers = self.wishes.by_digest.then(compare::readers).transpose()?;
         // Open until the sources are in the queue.
         queue.expect(1);
@@ -198,12 +198,12 @@ impl Get {
         };
         let after = || {
             delete::delete(&run);
-            let _ = is_true.set(run.make_durable());
+            let _ = kept_promise.set(run.make_durable());
         };
         pool::carry_out(&run, events, observer, beside, after)?;
         let (error, durability) = (queue.take_error(), run.reached.promised());
-        let is_true = is_true.into_inner().unwrap_or(Err(run::NOT_DURABLE));
-        Ok(Ended { error, durability, is_true })
+        let kept_promise = kept_promise.into_inner().unwrap_or(Err(run::NOT_DURABLE));
+        Ok(Ended { error, durability, kept_promise })
     }
 }
 
@@ -215,5 +215,5 @@ struct Ended {
     /// The word for what holds of each file that is counted, if the server was reached.
     durability: Option<String>,
     /// The entries that have come are where they belong, and as durable as the user wants them; or the reason why not.
-    is_true: Result<(), &'static str>,
+    kept_promise: Result<(), &'static str>,
 }

@@ -73,13 +73,13 @@ impl Lines {
         }
     }
 
-    /// All files are durable that are in it, as far as the user wants that: puts it where it belongs. `is_true`: or the reason
+    /// All files are durable that are in it, as far as the user wants that: puts it where it belongs. `kept_promise`: or the reason
     /// why the receipt may not be.
     ///
     /// # Errors
     /// If it may not be true, or lines are missing.
-    pub(super) fn finish(&self, is_true: Result<(), &'static str>) -> Result<(), ReceiptError> {
-        is_true.map_err(|why| ReceiptError::io(&self.path, io::Error::other(why)))?;
+    pub(super) fn finish(&self, kept_promise: Result<(), &'static str>) -> Result<(), ReceiptError> {
+        kept_promise.map_err(|why| ReceiptError::io(&self.path, io::Error::other(why)))?;
         self.receipt.finish()
     }
 }
