@@ -278,7 +278,7 @@ impl Builder {
 /// The name of a source in the target; none if its contents go there.
 fn here(source: &Source) -> Option<std::ffi::OsString> {
     let name = source.place.path.as_ref().filter(|_| !source.contents)?;
-    Some(source.renamed.clone().unwrap_or_else(|| super::item::last(name)))
+    Some(source.renamed.clone().unwrap_or_else(|| super::item::last_component(name)))
 }
 
 /// The names of the sources, each with a slash behind it.

@@ -11,7 +11,7 @@ use haul_protocol::{Attributes, Entry, EntryKind, LinkTarget, Name, limits};
 use super::comparing::{Compared, groups};
 use super::connection::Connection;
 use super::decide::{Action, Mode, decide};
-use super::item::{Batch, File, Page, last};
+use super::item::{Batch, File, Page, last_component};
 use super::listed::fold;
 use super::namesakes::{Claim, same_name};
 use super::node::Node;
@@ -72,7 +72,8 @@ impl Connection<'_> {
                 self.run.progress.failed(node.own_path(), FileError::Unlisted(left_out));
             }
         }
-        let large = found.iter().filter(|entry| is_large(entry)).map(|entry| last(&entry.name));
+        let large =
+            found.iter().filter(|entry| is_large(entry)).map(|entry| last_component(&entry.name));
         node.has_large(large, !more, &self.run.ends);
         let mut tasks = Vec::new();
         if more {
@@ -87,7 +88,7 @@ impl Connection<'_> {
         let folded = self.folded(&node, &found, page_is_part);
         for entry in found {
             if folded.contains(&entry.name) {
-                let path = node.path(&last(&entry.name));
+                let path = node.path(&last_component(&entry.name));
                 self.run.progress.failed(&path, &FOLDED);
                 continue;
             }
@@ -95,7 +96,7 @@ impl Connection<'_> {
             if self.run.wishes.filter.leaves_out(self.run.below(&entry.name), is_dir) {
                 continue;
             }
-            let component = last(&entry.name);
+            let component = last_component(&entry.name);
             tasks.extend(self.entry(&node, component, None, entry, &mut files));
         }
         tasks.extend(self.tasks(files));

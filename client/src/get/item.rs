@@ -74,7 +74,7 @@ impl File {
 
     /// Its name in its directory here.
     pub(super) fn component(&self) -> OsString {
-        self.renamed.clone().unwrap_or_else(|| last(&self.name))
+        self.renamed.clone().unwrap_or_else(|| last_component(&self.name))
     }
 
     /// Its path here, for messages.
@@ -94,7 +94,7 @@ pub(super) struct Arrived {
 }
 
 /// The last component of a name, as a name of this machine.
-pub(super) fn last(name: &Name) -> OsString {
+pub(super) fn last_component(name: &Name) -> OsString {
     from_bytes(name.split().1).into_owned()
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use haul_protocol::{Attributes, Entry, EntryKind, Name};
 
 use super::connection::Connection;
-use super::item::{Page, last};
+use super::item::{Page, last_component};
 use super::node::{LACKS, Node};
 use super::only::{Below, Only, checked};
 use super::run::Run;
@@ -62,7 +62,7 @@ impl Connection<'_> {
         }
         if !top.contents {
             let Some(node) = self.target(top, None) else { return };
-            let task = self.directory_only(&node, last(name), entry, only.clone());
+            let task = self.directory_only(&node, last_component(name), entry, only.clone());
             self.run.queue.push(task.into_iter().collect());
             node.settle(&self.run.ends);
             return;
@@ -201,7 +201,7 @@ impl Connection<'_> {
         let folded = self.folded(node, &all, true);
         let mut files = Vec::new();
         for (entry, only) in wanted {
-            let component = last(&entry.name);
+            let component = last_component(&entry.name);
             if folded.contains(&entry.name) {
                 self.run.progress.failed(&node.path(&component), &super::entry::FOLDED);
                 continue;

@@ -78,7 +78,10 @@ impl Lines {
     ///
     /// # Errors
     /// If it may not be true, or lines are missing.
-    pub(super) fn finish(&self, kept_promise: Result<(), &'static str>) -> Result<(), ReceiptError> {
+    pub(super) fn finish(
+        &self,
+        kept_promise: Result<(), &'static str>,
+    ) -> Result<(), ReceiptError> {
         kept_promise.map_err(|why| ReceiptError::io(&self.path, io::Error::other(why)))?;
         self.receipt.finish()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use haul_protocol::{Attributes, Entry, EntryKind, Name};
 
 use super::connection::Connection;
-use super::item::{Page, last};
+use super::item::{Page, last_component};
 use super::namesakes::Claim;
 use super::node::{LACKS, Node};
 use super::source::Top;
@@ -73,7 +73,7 @@ impl Connection<'_> {
             return;
         }
         let Some(node) = self.target(top, None) else { return };
-        let component = top.renamed.clone().unwrap_or_else(|| last(name));
+        let component = top.renamed.clone().unwrap_or_else(|| last_component(name));
         let mut files = Vec::new();
         let task = self.entry(&node, component, top.renamed.clone(), entry, &mut files);
         let mut tasks = self.tasks(files);
