@@ -98,7 +98,8 @@ pub(super) fn last_component(name: &Name) -> OsString {
     from_bytes(name.split().1).into_owned()
 }
 
-/// The size of the parts in which a file of so many bytes is asked for.
+/// The size of the parts in which a file of so many bytes is asked for. If a file is listed as longer than one that comes in parts
+/// may be, the answer about its first part tells how long it is.
 pub(super) fn part_size(size: u64) -> u64 {
     part_size_for(size).unwrap_or(limits::MAX_BODY_LEN)
 }
