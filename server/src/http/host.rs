@@ -12,11 +12,11 @@ pub(crate) struct Hosts(Vec<String>);
 impl Hosts {
     /// Those that the owner has given.
     pub(crate) fn new(names: &[String]) -> Self {
-        Self(names.iter().map(|name| name.to_ascii_lowercase()).collect())
+        Self(names.to_vec())
     }
 
     /// Whether a request with this `Host` is meant for this server.
-    pub(crate) fn know(&self, host: &str) -> bool {
+    pub(crate) fn knows(&self, host: &str) -> bool {
         let Some(name) = name(host) else { return false };
         name.eq_ignore_ascii_case("localhost")
             || name.parse::<Ipv4Addr>().is_ok()
@@ -74,8 +74,9 @@ mod tests {
             "LOCALHOST:8080",
             "box.example",
             "BOX.example:8443",
+            "box.example:",
         ] {
-            assert!(hosts.know(host), "{host}");
+            assert!(hosts.knows(host), "{host}");
         }
         for host in [
             "",
@@ -84,7 +85,6 @@ mod tests {
             "127.0.0.1.evil.example",
             "box.example.evil",
             "localhost.",
-            "box.example:",
             "box.example:80x",
             "box.example:123456",
             "::1",
@@ -97,7 +97,7 @@ mod tests {
             "127.1",
             "0x7f000001",
         ] {
-            assert_eq!(hosts.know(host), host == "box.example:", "{host}");
+            assert!(!hosts.knows(host), "{host}");
         }
     }
 

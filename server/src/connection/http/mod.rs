@@ -282,7 +282,7 @@ impl Connection {
 /// Whether a request is meant for this server, is sent by no page of another one, and asks for something that there is.
 fn meant(head: &Head, over_tls: bool, services: &Services) -> Result<Address, Wrong> {
     let host = head.field(Field::Host);
-    if host.is_some_and(|host| !services.hosts.know(host)) {
+    if host.is_some_and(|host| !services.hosts.knows(host)) {
         let why = "this server is not known by that name (hauld --http-host)";
         return Err(Wrong::new(Status::MISDIRECTED, why));
     }
