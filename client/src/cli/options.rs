@@ -53,8 +53,8 @@ pub struct SendOptions {
     #[arg(long)]
     pub ignore_existing: bool,
 
-    /// Write the digest of each file that is committed to FILE, for `b3sum --check` in the server's root; of a SRC at a
-    /// server (sync), in DEST. With --checksum also of each that is the same.
+    /// Write to FILE the digest of each file that is committed, for `b3sum --check` in the server's root, or in DEST if SRC is
+    /// at a server (sync). With --checksum also of each file that is the same.
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(receipt), conflicts_with = "dry_run")]
     pub receipt: Option<PathBuf>,
 }
