@@ -13,7 +13,7 @@ use super::discover::DiscoverCommand;
 use super::entries::{MkdirCommand, MvCommand, RmCommand};
 use super::get_words::{CatCommand, GetCommand};
 use super::options::{
-    ConnectionOptions, OutputOptions, Security, Selection, SendOptions, duration, receipt,
+    ConnectionOptions, OutputOptions, Security, Selection, SendOptions, nonzero_duration, receipt,
 };
 use super::over_ssh::SshOptions;
 use super::trust::TrustCommand;
@@ -399,7 +399,7 @@ pub(crate) struct LsOptions {
     pub json: bool,
 
     /// How long the server may be silent while it owes an answer, such as 90s or 2m.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = nonzero_duration)]
     pub timeout: Option<Duration>,
 
     /// Encryption.

@@ -10,7 +10,7 @@ use haul_protocol::Pin;
 use super::ending::Ending;
 use super::events::{Event, Found, Standing};
 use super::exit::Reason;
-use super::options::{BasicOutput, duration};
+use super::options::{BasicOutput, nonzero_duration};
 use super::signals::Signals;
 use crate::error::trust::KnownError;
 use crate::net::destination::{Destination, Server};
@@ -29,7 +29,7 @@ const OTHERS: Duration = Duration::from_millis(200);
 #[derive(Debug, Args)]
 pub(crate) struct DiscoverCommand {
     /// Time for answers, such as 1.5s or 10s.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1.5s")]
+    #[arg(long, value_name = "TIME", value_parser = nonzero_duration, default_value = "1.5s")]
     pub timeout: Duration,
 
     /// Options of the output.

@@ -65,7 +65,7 @@ pub struct Tries {
     /// Time for which haul tries to connect again when the server is lost, such as 90s or 1h; it starts again with
     /// each progress. 0 ends the command with the loss. When haul transfers or compares entries, it asks a server that
     /// is busy again for the same time. If no server was reached when the command began, the command ends at once.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
     pub retry_for: Duration,
 
     /// At most so many attempts to connect again, in a row, even if --retry-for leaves time for more. When haul transfers
@@ -77,7 +77,7 @@ pub struct Tries {
     /// Time that the server may be silent while it owes answers, such as 90s or 2m, before its connection
     /// counts as lost. A server whose disk is slow says so every few seconds. The first answer may
     /// take 10s unless another time is given.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = nonzero_duration, default_value = "60s")]
     pub timeout: Duration,
 }
 
@@ -223,14 +223,14 @@ fn rate(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A time with a unit, or plain seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = time(text)?;
+/// A time with a unit, or plain seconds, which is not 0.
+pub(super) fn nonzero_duration(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
     if duration.is_zero() { Err(String::from("no time at all")) } else { Ok(duration) }
 }
 
-/// The same, or no time at all.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
+/// The same, or 0.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
@@ -239,6 +239,8 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+
     use super::super::get_words::GetOptions;
     use super::*;
 
@@ -261,14 +263,21 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit_or_are_seconds() {
-        let millis = |text| duration(text).map(|duration| duration.as_millis());
+        let millis = |text| nonzero_duration(text).map(|duration| duration.as_millis());
         assert_eq!(millis("60"), Ok(60_000));
         assert_eq!(millis("0.5"), Ok(500));
         assert_eq!(millis("300ms"), Ok(300));
         assert_eq!(millis("1m 30s"), Ok(90_000));
         for wrong in ["0", "0s", "-1", "inf", "NaN", "soon", ""] {
-            assert!(duration(wrong).is_err(), "{wrong}");
+            assert!(nonzero_duration(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(time("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn defaults_of_the_command_line_are_those_of_the_library() {
+        let matches = Tries::augment_args(clap::Command::new("haul")).get_matches_from(["haul"]);
+        let Tries { retry_for, retries, timeout } = Tries::from_arg_matches(&matches).unwrap();
+        assert_eq!((retry_for, retries, timeout), (RETRY_FOR, None, TIMEOUT));
     }
 }

@@ -5,7 +5,7 @@ use haul_protocol::Pin;
 
 use super::ending::Ending;
 use super::exit::Reason;
-use super::options::{BasicOutput, duration};
+use super::options::{BasicOutput, nonzero_duration};
 use super::signals::Signals;
 use super::usage::server;
 use super::{ask, unreached};
@@ -48,7 +48,7 @@ pub(crate) struct TrustCommand {
     pub list: bool,
 
     /// How long the server may be silent, such as 90s or 2m.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = nonzero_duration)]
     pub timeout: Option<std::time::Duration>,
 
     /// Options of the output.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::options::{BasicOutput, duration};
+use crate::cli::options::{BasicOutput, nonzero_duration};
 use crate::cli::usage::server;
 use crate::net::destination::Destination;
 
@@ -49,7 +49,7 @@ pub(crate) struct WhoamiCommand {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct AccountOptions {
     /// How long the server may be silent while it owes an answer, such as 90s or 2m.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = nonzero_duration, default_value = "60s")]
     pub timeout: Duration,
 
     /// Options of the output.
