@@ -173,9 +173,9 @@ impl ConnectionOptions {
         self.limit_rate.or(self.bwlimit).filter(|&rate| rate > 0)
     }
 
-    /// The same options as words of a command line.
+    /// The same options as words of a command line, but for those about ssh.
     #[must_use]
-    pub fn words(&self) -> Vec<String> {
+    pub fn words_without_ssh(&self) -> Vec<String> {
         let Self { connections, reaching, congestion, .. } = self;
         let Tries { retry_for, retries, timeout } = &reaching.tries;
         let mut words = vec![format!("--retry-for={}", humantime::format_duration(*retry_for))];

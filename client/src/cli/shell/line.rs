@@ -141,7 +141,7 @@ pub(super) fn parse(line: &str, shell: &ShellCommand, settings: &Settings) -> Co
     // Options of the shell hold unless the line says otherwise.
     let takes_options =
         matches!(first.as_str(), "put" | "sync" | "verify" | "get") && !shell.classic;
-    let told = if takes_options { shell.connection.words() } else { Vec::new() };
+    let told = if takes_options { shell.connection.words_without_ssh() } else { Vec::new() };
     let words = [first.clone()].into_iter().chain(told).chain(rest.iter().cloned());
     match habits::parse::<Line>(words.map(OsString::from), settings) {
         Ok(line) => Command::Do(Box::new(line.word)),
