@@ -145,10 +145,10 @@ mod unix {
 
         /// Takes bytes that have come; returns whether hauld has begun.
         fn take(&mut self, bytes: &[u8]) -> Result<bool, SshError> {
-            let mut said = self.scan.push(bytes);
+            let mut said = self.scan.feed(bytes).and_then(|()| self.scan.next_line());
             while let Ok(Some(Said::Script(line))) = &said {
                 said = match self.heard(line)? {
-                    true => self.scan.push(&[]),
+                    true => self.scan.next_line(),
                     false => Err(Nonsense),
                 };
             }

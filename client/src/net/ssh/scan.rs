@@ -15,6 +15,9 @@ const MAX_LINE: usize = 64 * 1024;
 /// The most bytes that come at once.
 pub(super) const ROOM: usize = 4096;
 
+/// The most bytes that are kept.
+const ALL: usize = MAX_NOISE + MAX_LINE + ROOM;
+
 /// hauld's line.
 #[derive(Deserialize)]
 struct Answer<'a> {
@@ -82,7 +85,7 @@ impl Scan {
         let mark = |word: &str| format!("{word} 1 {nonce} ").into_bytes();
         let marks = [(Speaker::Hauld, mark("hauld-stdio")), (Speaker::Script, mark("haul-script"))];
         // With all its room from the start, so that no copy of a token is left where the room was too little.
-        let bytes = Zeroizing::new(Vec::with_capacity(MAX_NOISE + MAX_LINE + ROOM));
+        let bytes = Zeroizing::new(Vec::with_capacity(ALL));
         Self { marks, bytes, found: None, looked: 0 }
     }
 
@@ -91,12 +94,23 @@ impl Scan {
         &self.bytes[..self.found.map_or(self.bytes.len(), |(_, mark, _)| mark)]
     }
 
-    /// Takes bytes that have come; the next line, once all of it is there.
+    /// Takes bytes that have come, at most [`ROOM`] of them. [`next_line`](Self::next_line) tells what is in them.
+    ///
+    /// # Errors
+    /// If more have come than there is room for.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), Nonsense> {
+        if self.bytes.len() + bytes.len() > ALL {
+            return Err(Nonsense);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The next line, once all of it is there. There may be another one behind a line of the script.
     ///
     /// # Errors
     /// If too much comes before it, or it makes no sense, or bytes follow hauld's that nobody has asked for.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Option<Said>, Nonsense> {
-        self.bytes.extend_from_slice(bytes);
+    pub(super) fn next_line(&mut self) -> Result<Option<Said>, Nonsense> {
         let Some((speaker, mark, words)) = self.found.or_else(|| self.look()) else {
             return if self.bytes.len() > MAX_NOISE { Err(Nonsense) } else { Ok(None) };
         };
@@ -152,6 +166,14 @@ mod tests {
 
     const NONCE: &str = "0123456789abcdef0123456789abcdef";
 
+    impl Scan {
+        /// The first line after these bytes.
+        fn push(&mut self, bytes: &[u8]) -> Result<Option<Said>, Nonsense> {
+            self.feed(bytes)?;
+            self.next_line()
+        }
+    }
+
     fn line() -> String {
         format!(
             "hauld-stdio 1 {NONCE} {{\"version\":\"0.1.0\",\"root\":\"/r\",\"joined\":true,\"x\":1}}\n"
@@ -170,11 +192,11 @@ mod tests {
         let said = |words: &str| Ok(Some(Said::Script(words.to_owned())));
         let both = format!("hello\n{}{}", script("a b"), script(""));
         assert_eq!(scan.push(both.as_bytes()), said("a b"));
-        assert_eq!(scan.push(b""), said(""));
+        assert_eq!(scan.next_line(), said(""));
         assert_eq!((scan.push(b"more\n"), scan.noise()), (Ok(None), &b"hello\nmore\n"[..]));
         let all = format!("{}{}", script("c"), line());
         assert_eq!(scan.push(all.as_bytes()), said("c"));
-        assert_eq!(scan.push(b""), Ok(Some(begun())));
+        assert_eq!(scan.next_line(), Ok(Some(begun())));
     }
 
     #[test]
@@ -226,6 +248,9 @@ mod tests {
         let mut scan = Scan::new(NONCE);
         assert_eq!(scan.push(format!("hauld-stdio 1 {NONCE} ").as_bytes()), Ok(None));
         assert_eq!(scan.push(&vec![b' '; MAX_LINE + 1]), Err(Nonsense));
+        let all = vec![b'x'; ALL];
+        let mut scan = Scan::new(NONCE);
+        assert_eq!((scan.feed(&all), scan.feed(b"x")), (Ok(()), Err(Nonsense)));
     }
 
     #[test]
