@@ -1,4 +1,4 @@
-//! The work of a connection that waits for the answer of the hook `before-put` ([`allowed`](super::allowed)).
+//! The work of a connection that waits for the answer of the hook `before-put` ([`before_put`](super::before_put)).
 
 use haul_protocol::Request;
 

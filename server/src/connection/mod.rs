@@ -9,10 +9,10 @@
 //! requests that take more than one turn), and answers (`answers`). Requests of HTTP go by `http`. A `hello` goes by `greet` and `login`. A connection ends
 //! by `close`; `timeouts` says when its peer is late, and `way` when it makes way for others.
 
-mod allowed;
 mod answers;
 mod asking;
 mod audited;
+mod before_put;
 mod bundle;
 mod close;
 mod compare;
