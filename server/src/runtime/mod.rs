@@ -1,6 +1,5 @@
-//! Running connections: workers, the table of connections, the timer, and the account of memory.
+//! Running connections: workers, the table of connections, the timer, and the memory of all connections.
 
-mod account;
 mod allocator;
 mod conn_table;
 mod door;
@@ -8,6 +7,7 @@ pub(crate) mod figures;
 mod memory;
 mod ownership;
 pub(crate) mod timer;
+mod total_memory;
 pub(crate) mod worker;
 
 use std::io;
@@ -29,9 +29,9 @@ use crate::net::root_socket;
 use crate::net::transport::Accepts;
 use crate::pulse::Pulse;
 use crate::services::Services;
-use account::Account;
 use conn_table::{FIRST_OTHER_KEY, Slot, Slots};
 use door::Door;
+use total_memory::TotalMemory;
 
 /// For how long no byte has come for a half-written file, or the peer has taken no answer while a file or directory of
 /// its request is read, in milliseconds, before it makes room for another one.
@@ -47,7 +47,7 @@ pub(crate) struct Runtime {
     door: Door,
     /// A listener waits for a connection to end, or for a file descriptor.
     paused: AtomicBool,
-    memory: Account,
+    memory: TotalMemory,
     buffers: Buffers,
     /// Unparked whenever a connection has ended.
     follower: OnceLock<Thread>,
@@ -83,7 +83,7 @@ impl Runtime {
             listeners,
             door: Door::new(connections, door),
             paused: AtomicBool::new(false),
-            memory: Account::default(),
+            memory: TotalMemory::default(),
             buffers: Buffers::default(),
             follower: OnceLock::new(),
             pulses: Pulses {

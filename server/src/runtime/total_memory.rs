@@ -21,7 +21,7 @@ const MANY: usize = 500;
 
 /// The memory that all connections hold together.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub(super) struct TotalMemory {
     held: AtomicUsize,
     /// The most of it since free memory was given back.
     most_held: AtomicUsize,
@@ -29,7 +29,7 @@ pub(super) struct Account {
     most_connections: AtomicUsize,
 }
 
-impl Account {
+impl TotalMemory {
     /// Notes what a connection holds after a turn. If all hold too much together, the connections that have held most for
     /// longest have to make room, and are returned.
     pub(super) fn note(
