@@ -64,7 +64,7 @@ impl Uploads {
             return if published == digest { Ok(Commit::Done) } else { Err(wrong_digest()) };
         }
         if table.publishing.get(token).is_some_and(|of| of == scope) {
-            return Err(Refusal::new(Code::Busy, "this upload is being published"));
+            return Err(Refusal::new(Code::Busy, "this upload is being committed"));
         }
         drop(table);
         let upload = self.find(scope, token)?;

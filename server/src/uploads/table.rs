@@ -124,7 +124,7 @@ impl Table {
             return Ok(Found::TakenOver(upload));
         }
         if self.busy.contains(key) {
-            return Err(Refusal::new(Code::Busy, "this very file is being published or opened"));
+            return Err(Refusal::new(Code::Busy, "this very file is being committed or opened"));
         }
         let holder = Holder::of(client);
         let opening = self.opening.iter().filter(|(client, _)| Holder::of(client) == holder);
