@@ -16,9 +16,9 @@ use rustix::io::Errno;
 
 use super::last::Last;
 use super::output::Output;
-use super::program::{Ended, Host, Running};
+use super::program::{Ended, Running};
 use super::question::{Answer, Asked, Question, line, parse};
-use super::{BEFORE_PUT, Failure};
+use super::{BEFORE_PUT, Failure, Program};
 use crate::audit::Who;
 use crate::locks::{Mutex, Rank};
 use crate::metrics::Metrics;
@@ -39,11 +39,7 @@ pub(crate) struct BeforePut {
     queue: Mutex<Queue>,
     /// Rung when there are questions, or the server stops.
     bell: OwnedFd,
-    host: Arc<Host>,
-    /// Its place among the programs.
-    number: u8,
-    /// Time that the program has for an answer.
-    time: Duration,
+    program: Program,
     last: Last,
 }
 
@@ -70,14 +66,14 @@ struct Talk {
 }
 
 impl BeforePut {
-    /// `time`: that its program has for an answer.
+    /// Has asked nothing yet.
     ///
     /// # Errors
     /// If a resource can't be had.
-    pub(crate) fn new(host: Arc<Host>, number: u8, time: Duration) -> io::Result<Self> {
+    pub(crate) fn new(program: Program) -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let queue = Mutex::new(Rank::HookQueue, Queue::default());
-        Ok(Self { queue, bell, host, number, time, last: Last::new(BEFORE_PUT) })
+        Ok(Self { queue, bell, program, last: Last::new(BEFORE_PUT) })
     }
 
     /// Asks about files of one client, whose connection is woken when all is answered.
@@ -88,7 +84,7 @@ impl BeforePut {
         waker: Waker,
     ) -> Arc<Question> {
         let question = Arc::new(Question::new(files.len(), waker));
-        let due = Instant::now() + self.time;
+        let due = Instant::now() + self.program.time;
         let mut queue = self.queue.lock();
         let is_full = queue.lines.len() > MOST || queue.stops;
         for (at, file) in files.iter().enumerate().filter(|_| !is_full) {
@@ -149,7 +145,7 @@ impl BeforePut {
                     self.wait(&[], again.saturating_duration_since(Instant::now()));
                     None
                 }
-                None => match self.host.run(self.number) {
+                None => match self.program.host.run(self.program.number) {
                     Ok(running) => {
                         talk = Some(Talk { running, out: Vec::new(), line: Vec::new() });
                         None
@@ -185,7 +181,7 @@ impl BeforePut {
         let due = queue.due.front().map(|(due, _)| *due);
         drop(queue);
         if due.is_some_and(|due| due <= now) {
-            return Err(format!("has not answered within {:?}", self.time));
+            return Err(format!("has not answered within {:?}", self.program.time));
         }
         talk.write()?;
         let time = due.map_or(Duration::from_secs(3600), |due| due - now);

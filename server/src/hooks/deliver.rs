@@ -77,7 +77,7 @@ impl OnCommit {
         if lines.is_empty() {
             return Ok(());
         }
-        let running = self.host.run(self.number);
+        let running = self.program.host.run(self.program.number);
         let mut running = running.map_err(|error| format!("could not be started: {error}"))?;
         let ended = self.tell(&mut running, lines, output);
         output.end([&mut running.output, &mut running.error]);
@@ -100,7 +100,7 @@ impl OnCommit {
             if let Some(ended) = running.ended() {
                 return Ok(ended);
             }
-            let end = begun + self.time;
+            let end = begun + self.program.time;
             let end = self.spool.stops().map_or(end, |stops| stops.min(end));
             let rest = end.saturating_duration_since(Instant::now());
             if rest.is_zero() {

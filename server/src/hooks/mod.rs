@@ -32,7 +32,7 @@ use last::Last;
 use program::Host;
 use recovered::recover;
 use segment::Directory;
-use spool::Spool;
+use spool::{Bounds, Names, Spool};
 
 /// The option of the hook that is told of changes.
 pub(crate) const ON_COMMIT: &str = "on-commit";
@@ -44,26 +44,27 @@ pub(crate) const BEFORE_PUT: &str = "before-put";
 #[derive(Debug)]
 pub(crate) struct OnCommit {
     pub(crate) spool: Spool,
-    host: Arc<Host>,
-    /// Its place among the programs.
-    number: u8,
-    /// Time that its program has for a run.
-    time: Duration,
+    program: Program,
     last: Last,
+}
+
+/// The program of a hook.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// The process that starts it.
+    pub(crate) host: Arc<Host>,
+    /// Its place among the programs.
+    pub(crate) number: u8,
+    /// Time that it has: for a run, or for an answer.
+    pub(crate) time: Duration,
 }
 
 impl OnCommit {
     /// Opens its spool in the store, of at most so many bytes, and decides the rests of an earlier run.
     ///
-    /// `time`: of each run of its program.
-    ///
     /// # Errors
     /// If the spool can't be had.
-    pub(crate) fn open(
-        store: &Store,
-        (host, number): (Arc<Host>, u8),
-        (most, time): (u64, Duration),
-    ) -> Result<Self, String> {
+    pub(crate) fn open(store: &Store, program: Program, most: u64) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("could not open its spool: {error}");
         let directory = store.hooks_directory().map_err(|error| error.to_string())?;
         let directory = Directory::new(directory);
@@ -72,9 +73,10 @@ impl OnCommit {
         let mut run = [0; 8];
         getrandom::fill(&mut run).map_err(|error| format!("no random number: {error}"))?;
         let run = format!("{:016x}", u64::from_be_bytes(run));
-        let spool = Spool::new(directory, recovered, (most, store.is_durable()), (boot, run));
+        let bounds = Bounds { most, is_durable: store.is_durable() };
+        let spool = Spool::new(directory, recovered, bounds, Names { boot, run });
         let last = Last::new(ON_COMMIT);
-        Ok(Self { spool: spool.map_err(failed)?, host, number, time, last })
+        Ok(Self { spool: spool.map_err(failed)?, program, last })
     }
 
     /// Writes the records of changes that are about to take effect. Returns the number of the first record; the others follow.

@@ -132,6 +132,7 @@ mod tests {
 
     use super::super::recovered::Recovered;
     use super::super::segment::Directory;
+    use super::super::spool::{Bounds, Names};
     use super::*;
 
     fn record(number: u64) -> String {
@@ -143,9 +144,10 @@ mod tests {
         let path = place.path().to_owned();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let directory = rustix::fs::openat(CWD, &path, flags, Mode::empty()).unwrap();
-        let names = (String::from("boot"), String::from("r"));
-        let directory = Directory::new(directory);
-        let spool = Spool::new(directory, Recovered::default(), (1 << 20, false), names).unwrap();
+        let names = Names { boot: String::from("boot"), run: String::from("r") };
+        let (directory, bounds) =
+            (Directory::new(directory), Bounds { most: 1 << 20, is_durable: false });
+        let spool = Spool::new(directory, Recovered::default(), bounds, names).unwrap();
         (spool, move |first| path.join(format!("{first:020}")))
     }
 

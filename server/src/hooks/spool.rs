@@ -60,6 +60,24 @@ struct State {
     stops: Option<Instant>,
 }
 
+/// The promises of a spool.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// At so many bytes it is full.
+    pub(super) most: u64,
+    /// What it holds has to survive a loss of power.
+    pub(super) is_durable: bool,
+}
+
+/// The names that are written into a spool.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// Of this boot of the machine.
+    pub(super) boot: String,
+    /// Of this run of the server, in the identities of records.
+    pub(super) run: String,
+}
+
 impl State {
     fn next(&self) -> u64 {
         self.first + self.fates.len() as u64
@@ -97,9 +115,10 @@ impl Spool {
     pub(super) fn new(
         directory: Directory,
         recovered: Recovered,
-        (most, is_durable): (u64, bool),
-        (boot, run): (String, String),
+        bounds: Bounds,
+        names: Names,
     ) -> io::Result<Self> {
+        let (Bounds { most, is_durable }, Names { boot, run }) = (bounds, names);
         let Recovered { segments, fates, first, marks } = recovered;
         let note = directory.note()?;
         let bytes = segments.iter().map(|(_, bytes)| bytes).sum();

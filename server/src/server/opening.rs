@@ -22,7 +22,7 @@ use crate::config::{AccessLogFile, Config, Durability};
 use crate::error::StartError;
 use crate::hooks::before_put::BeforePut;
 use crate::hooks::program::{Host, check};
-use crate::hooks::{BEFORE_PUT, ON_COMMIT, OnCommit};
+use crate::hooks::{BEFORE_PUT, ON_COMMIT, OnCommit, Program};
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
 use crate::keys::Keys;
@@ -303,12 +303,12 @@ fn hooks(
     let host = Arc::new(host.map_err(|error| failed(error.to_string()))?);
     let (mut on_commit, mut before_put) = (None, None);
     for ((option, program), number) in hooks.iter().zip(0..) {
-        let host = Arc::clone(&host);
+        let run = |time| Program { host: Arc::clone(&host), number, time };
         if *option == ON_COMMIT {
-            let bounds = (config.hook_spool, config.hook_timeout);
-            on_commit = Some(OnCommit::open(store, (host, number), bounds).map_err(failed)?);
+            let hook = OnCommit::open(store, run(config.hook_timeout), config.hook_spool);
+            on_commit = Some(hook.map_err(failed)?);
         } else {
-            let hook = BeforePut::new(host, number, config.hook_answer);
+            let hook = BeforePut::new(run(config.hook_answer));
             before_put = Some(hook.map_err(|error| failed(error.to_string()))?);
         }
         tracing::info!(hook = option, program = program.as_os_str().as_bytes(), "is run");
