@@ -13,6 +13,7 @@ use crate::announcement::Discoverable;
 use crate::config::{AccessLogFile, CertificateFiles, Config, Durability, Tls};
 use crate::error::StartError;
 use crate::hooks::host::HookHost;
+use crate::hooks::post::HookPost;
 use crate::http::forwarded::TrustedProxy;
 use crate::log::LogFormat;
 pub use crate::maintenance::environment::Environment;
@@ -151,9 +152,9 @@ pub struct Arguments {
     /// Form of the log: "text" for people, "json" for programs, an object a line.
     #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
     pub log_format: LogFormat,
-    /// Program that is told of each change that clients have made, once it lasts: a line of JSON for each on its standard input,
-    /// many at once, at least once each. Never inside of the root.
-    #[arg(long, value_name = "PROGRAM")]
+    /// Program, or URL, that is told of each change that clients have made, once it lasts: a line of JSON for each on the program's
+    /// standard input, or posted, many at once, at least once each. A program is never inside of the root.
+    #[arg(long, value_name = "PROGRAM|URL")]
     pub on_commit: Option<PathBuf>,
 
     /// Program that is asked before the bytes of a file are taken, and may refuse it. It is kept running: a line of JSON for each
@@ -249,6 +250,9 @@ pub enum Command {
     /// Starts the programs of hooks for the hauld at standard input, which has started this.
     #[command(hide = true)]
     HookHost(HookHost),
+    /// Posts standard input to the URL of a hook, for the process that starts the programs of hooks.
+    #[command(hide = true)]
+    HookPost(HookPost),
 }
 
 /// A command about the settings.

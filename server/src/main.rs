@@ -261,6 +261,7 @@ fn run(command: &Command) -> Result<(), StartError> {
         Command::Config(settings) => settings.run(environment.out),
         Command::Key(key) => Ok(key.run(&mut environment)?),
         Command::HookHost(host) => Ok(host.run()?),
+        Command::HookPost(post) => Ok(post.run()?),
     }
 }
 

@@ -28,11 +28,14 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::post;
+
 /// Descriptors that come with a request: the socket of the run, and what becomes standard input, output and error.
 pub(super) const DESCRIPTORS: usize = 4;
 
 /// Variables that a program of a hook has from hauld, if hauld has them.
-const KEPT: [&str; 6] = ["HOME", "LANG", "LC_ALL", "LOGNAME", "TZ", "USER"];
+const KEPT: [&str; 8] =
+    ["HOME", "LANG", "LC_ALL", "LOGNAME", "SSL_CERT_DIR", "SSL_CERT_FILE", "TZ", "USER"];
 
 /// Where programs that a hook starts by name are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -44,7 +47,7 @@ pub struct HookHost {
     umask: u32,
     /// Directory that uploads go to.
     root: PathBuf,
-    /// The programs, each after its option.
+    /// The programs, each after its option; an empty one posts to a URL.
     programs: Vec<OsString>,
 }
 
@@ -75,12 +78,25 @@ impl HookHost {
     /// The command of a hook, by its number.
     fn command(&self, number: usize) -> Option<Command> {
         let [hook, program] = self.programs.chunks_exact(2).nth(number)? else { return None };
-        let mut command = Command::new(program);
+        let mut command = match program.is_empty() {
+            true => poster(),
+            false => Command::new(program),
+        };
         command.env_clear().env("PATH", PATH).env("HAULD_HOOK", hook).env("HAULD_ROOT", &self.root);
         command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        if program.is_empty() {
+            command.envs(std::env::var_os(post::URL).map(|url| (post::URL, url)));
+        }
         command.current_dir("/").process_group(0);
         Some(command)
     }
+}
+
+/// hauld itself, as the program that posts to a URL.
+fn poster() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("hauld").arg(post::COMMAND);
+    command
 }
 
 /// The environment of the process itself: no setting of hauld's, and what programs get of it.

@@ -1,4 +1,4 @@
-//! Hooks: programs of the owner of the server that are told of changes, or asked before them.
+//! Hooks: programs of the owner of the server, or a URL, that are told of changes, or asked before them.
 //!
 //! `on-commit` is told of each change once it has happened and lasts as long as was promised, at least once: the
 //! [`spool`] survives the server. `before-put` is asked before the bytes of a file are taken ([`before_put`]). docs/operations.md, "Hooks", says what its owner has to know.
@@ -9,6 +9,7 @@ mod fate;
 pub(crate) mod host;
 mod last;
 mod output;
+pub(crate) mod post;
 pub(crate) mod program;
 pub(crate) mod question;
 mod reader;

@@ -16,7 +16,9 @@ use rustix::net::{
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::ON_COMMIT;
 use super::host::{DESCRIPTORS, kept_environment};
+use super::post::{self, Url};
 
 /// The process that starts programs.
 #[derive(Debug)]
@@ -26,23 +28,41 @@ pub(crate) struct Host {
     process: Child,
 }
 
-/// A program that may be started, and the option that names it.
-pub(crate) type Hook<'a> = (&'static str, &'a Path);
+/// Whom a hook calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Callee {
+    /// This program.
+    Program(PathBuf),
+    /// Whoever answers here, by hauld itself as the program.
+    Url(Url),
+}
+
+/// Whom a hook calls, and the option that names it.
+pub(crate) type Hook = (&'static str, Callee);
 
 impl Host {
     /// Starts the process. That has to be done before this one is confined. `umask`: of the programs.
-    pub(crate) fn start(hooks: &[Hook<'_>], root: &Path, umask: u32) -> io::Result<Self> {
+    pub(crate) fn start(hooks: &[Hook], root: &Path, umask: u32) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
         let (own, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let mut words = vec![OsString::from("hook-host"), umask.to_string().into(), root.into()];
-        for (option, program) in hooks {
-            words.extend([OsString::from(option), program.as_os_str().to_owned()]);
+        let mut url = None;
+        for (option, callee) in hooks {
+            let program = match callee {
+                Callee::Program(program) => program.as_os_str().to_owned(),
+                Callee::Url(to) => {
+                    url = Some((post::URL, to.text()));
+                    OsString::new()
+                }
+            };
+            words.extend([OsString::from(option), program]);
         }
         let process = Command::new("/proc/self/exe")
             .arg0("hauld")
             .args(words)
             .env_clear()
             .envs(kept_environment())
+            .envs(url)
             // Ctrl-C is for hauld.
             .process_group(0)
             .current_dir("/")
@@ -136,18 +156,22 @@ impl Running {
     }
 }
 
-/// A program that can be a hook.
+/// The callee of a hook: a URL, if the hook may have one, or a program.
 ///
 /// # Errors
-/// If it is not there, nobody may run it, or clients could replace it.
-pub(crate) fn check(program: &Path, root: &Path) -> Result<PathBuf, String> {
+/// If the URL is wrong; if the program is not there, nobody may run it, or clients could replace it.
+pub(crate) fn check(option: &str, wanted: &Path, root: &Path) -> Result<Callee, String> {
+    match wanted.to_str().filter(|text| text.contains("://")) {
+        Some(url) if option == ON_COMMIT => Url::new(url).map(Callee::Url),
+        Some(_) => Err(String::from("a URL can't be asked before each file; name a program")),
+        None => check_program(wanted, root).map(Callee::Program),
+    }
+}
+
+fn check_program(program: &Path, root: &Path) -> Result<PathBuf, String> {
     use std::os::unix::fs::PermissionsExt;
 
     let shown = program.display();
-    if program.to_str().is_some_and(|text| text.contains("://")) {
-        let why = "is no program: let a script send what it gets, as with curl --data-binary @-";
-        return Err(format!("`{shown}` {why}"));
-    }
     let whole = std::path::absolute(program).map_err(|error| format!("`{shown}`: {error}"))?;
     let found = whole.metadata().map_err(|error| format!("`{shown}`: {error}"))?;
     if !found.is_file() || found.permissions().mode() & 0o111 == 0 {

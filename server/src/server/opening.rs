@@ -21,7 +21,7 @@ use crate::commit::notify::ConnectionId;
 use crate::config::{AccessLogFile, Config, Durability};
 use crate::error::StartError;
 use crate::hooks::before_put::BeforePut;
-use crate::hooks::program::{Host, check};
+use crate::hooks::program::{Callee, Host, check};
 use crate::hooks::{BEFORE_PUT, ON_COMMIT, OnCommit, Program};
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
@@ -292,17 +292,16 @@ fn hooks(
     for (option, program) in wanted {
         let Some(program) = program.as_deref().filter(|_| !config.read_only) else { continue };
         let failed = |why| StartError::Hook(format!("--{option}: {why}"));
-        hooks.push((option, check(program, store.path()).map_err(failed)?));
+        hooks.push((option, check(option, program, store.path()).map_err(failed)?));
     }
     if hooks.is_empty() {
         return Ok((None, None));
     }
-    let programs: Vec<_> = hooks.iter().map(|(option, path)| (*option, path.as_path())).collect();
     let failed = |why: String| StartError::Hook(format!("the process for hooks: {why}"));
-    let host = Host::start(&programs, store.path(), config.umask);
+    let host = Host::start(&hooks, store.path(), config.umask);
     let host = Arc::new(host.map_err(|error| failed(error.to_string()))?);
     let (mut on_commit, mut before_put) = (None, None);
-    for ((option, program), number) in hooks.iter().zip(0..) {
+    for ((option, callee), number) in hooks.iter().zip(0..) {
         let run = |time| Program { host: Arc::clone(&host), number, time };
         if *option == ON_COMMIT {
             let hook = OnCommit::open(store, run(config.hook_timeout), config.hook_spool);
@@ -311,7 +310,17 @@ fn hooks(
             let hook = BeforePut::new(run(config.hook_answer));
             before_put = Some(hook.map_err(|error| failed(error.to_string()))?);
         }
-        tracing::info!(hook = option, program = program.as_os_str().as_bytes(), "is run");
+        match callee {
+            Callee::Program(program) => {
+                tracing::info!(hook = option, program = program.as_os_str().as_bytes(), "is run");
+            }
+            Callee::Url(url) => {
+                tracing::info!(hook = option, to = url.place(), "is posted");
+                if url.is_in_clear() {
+                    tracing::warn!(hook = option, "everybody on the way can read what is posted");
+                }
+            }
+        }
     }
     Ok((on_commit, before_put))
 }
