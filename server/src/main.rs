@@ -226,7 +226,8 @@ fn start(
     if arguments.no_sandbox {
         tracing::warn!("not confined: --no-sandbox was given");
     } else {
-        let mut reach = ready.bound_addresses().fold(Reach::new(ready.root()), Reach::listening);
+        let store = Reach::new(ready.root()).working_in(ready.staging());
+        let mut reach = ready.bound_addresses().fold(store, Reach::listening);
         if let Some(directory) = config.config_dir.as_deref().filter(|path| path.exists()) {
             reach = reach.reading(directory);
         }

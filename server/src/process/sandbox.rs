@@ -31,6 +31,7 @@ fn at_root() -> BitFlags<AccessFs> {
 #[derive(Debug)]
 pub struct Reach<'a> {
     root: BorrowedFd<'a>,
+    within: Vec<BorrowedFd<'a>>,
     others: Vec<(PathBuf, BitFlags<AccessFs>)>,
 }
 
@@ -38,7 +39,18 @@ impl<'a> Reach<'a> {
     /// Nothing but what is below this directory.
     #[must_use]
     pub fn new(root: BorrowedFd<'a>) -> Self {
-        Self { root, others: Vec::new() }
+        Self { root, within: Vec::new(), others: Vec::new() }
+    }
+
+    /// The server makes most files in these directories below the root. They get no right that the root has not.
+    ///
+    /// At each file that is opened or made, the kernel looks for a rule in each directory above it, up to the first that
+    /// allows what is wanted (security/landlock/fs.c, `is_access_to_paths_allowed`), and holds each for a moment, against all
+    /// other threads that do the same. A rule of their own ends that walk sooner.
+    #[must_use]
+    pub fn working_in(mut self, directories: impl Iterator<Item = BorrowedFd<'a>>) -> Self {
+        self.within.extend(directories);
+        self
     }
 
     /// The server may read all files in this directory.
@@ -124,6 +136,9 @@ impl<'a> Reach<'a> {
             .scope(Scope::from_all(KNOWN))?
             .create()?
             .add_rule(PathBeneath::new(self.root, at_root()))?;
+        for directory in &self.within {
+            rules = rules.add_rule(PathBeneath::new(directory, at_root()))?;
+        }
         for (path, access) in &self.others {
             rules = rules.add_rule(PathBeneath::new(PathFd::new(path)?, *access))?;
         }

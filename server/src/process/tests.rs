@@ -49,8 +49,7 @@ impl Place {
         more: impl FnOnce(Reach<'_>) -> Reach<'_> + Send,
         run: impl FnOnce(i32) + Send,
     ) {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let root = rustix::fs::openat(CWD, self.root(""), flags, Mode::empty()).unwrap();
+        let root = File::open(self.root("")).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let reach = more(Reach::new(root.as_fd()));
@@ -127,6 +126,29 @@ fn below_the_root_everything_can_be_done_that_the_store_does() {
             fs::remove_dir_all(place.root("b")).unwrap();
         },
     );
+}
+
+#[test]
+fn directory_that_is_worked_in_has_the_rights_of_the_root_and_no_more() {
+    let place = Place::new();
+    fs::create_dir(place.root("d/staged")).unwrap();
+    fs::copy("/bin/true", place.root("d/staged/program")).unwrap();
+    let [root, staged] = ["", "d/staged"].map(|name| File::open(place.root(name)).unwrap());
+    let confined = || {
+        let reach = Reach::new(root.as_fd()).working_in(std::iter::once(staged.as_fd()));
+        if reach.restrict().unwrap().is_none() {
+            return;
+        }
+        fs::write(place.root("d/staged/file"), "x").unwrap();
+        fs::rename(place.root("d/staged/file"), place.root("file")).unwrap();
+        fs::rename(place.root("file"), place.root("d/staged/file")).unwrap();
+        denied(Command::new(place.root("d/staged/program")).status());
+        denied(UnixListener::bind(place.root("d/staged/socket")));
+        denied(fs::rename(place.root("d/staged/file"), place.beside("file")));
+        denied(fs::read(place.root("d/staged/../../../beside/a")));
+    };
+    std::thread::scope(|scope| scope.spawn(confined).join().unwrap());
+    assert!(!fs::exists(place.beside("file")).unwrap());
 }
 
 #[test]

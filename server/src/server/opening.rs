@@ -184,6 +184,12 @@ impl Ready {
         self.runtime.services.store.directory()
     }
 
+    /// The directories below the root in which files are made that are not to be seen yet: none if the server only reads.
+    pub fn staging(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let only_reads = self.config.read_only;
+        self.runtime.services.store.staging_directories().filter(move |_| !only_reads)
+    }
+
     /// The addresses that are listened on.
     pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
         self.runtime.addresses()

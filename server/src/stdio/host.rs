@@ -135,7 +135,7 @@ fn open(
     let ready = Server::at(directory, config, direct).open()?;
     let own = ready.adopt(client, "standard input")?;
     if is_confined {
-        let mut reach = Reach::new(ready.root());
+        let mut reach = Reach::new(ready.root()).working_in(ready.staging());
         for log in logs.iter().flatten() {
             reach = reach.appending(log);
         }

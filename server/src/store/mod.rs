@@ -265,6 +265,11 @@ impl Store {
         self.root.as_fd()
     }
 
+    /// The directories in which files are made that are not to be seen yet.
+    pub(crate) fn staging_directories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.staging.directories().iter().map(AsFd::as_fd)
+    }
+
     /// Fails if the root is not the directory any more that its path leads to.
     pub(crate) fn look_for_root(&self) -> Result<(), StoreError> {
         self.present.look()

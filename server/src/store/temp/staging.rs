@@ -107,6 +107,11 @@ impl Staging {
         (self.directory(place), format!("{:x}", place.0))
     }
 
+    /// All of the directories.
+    pub(in crate::store) fn directories(&self) -> &[OwnedFd] {
+        &self.directories
+    }
+
     /// The directory of a staging name.
     pub(in crate::store) fn directory(&self, Place(number): Place) -> &OwnedFd {
         &self.directories[number % self.directories.len()]
