@@ -28,11 +28,26 @@ pub fn build(release: bool) -> anyhow::Result<Binaries> {
 /// # Errors
 /// If cargo fails; cargo's messages are on standard error.
 pub fn build_for(release: bool, target: Option<&str>) -> anyhow::Result<Binaries> {
+    let packages = ["-p", "haul-server", "-p", "haul-client"];
+    let built = cargo_build(&packages, release, target)?;
+    Ok(Binaries { haul: executable(&built, "haul")?, hauld: executable(&built, "hauld")? })
+}
+
+/// Builds the program of another package of the workspace for release, and says where it is. It has the package's name.
+///
+/// # Errors
+/// If cargo fails; cargo's messages are on standard error.
+pub fn build_chore(package: &str) -> anyhow::Result<PathBuf> {
+    executable(&cargo_build(&["-p", package], true, None)?, package)
+}
+
+/// Has cargo build the programs of some packages; returns cargo's messages.
+fn cargo_build(packages: &[&str], release: bool, target: Option<&str>) -> anyhow::Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
     let mut command = Command::new(cargo);
     command.current_dir(root).args(["build", "--quiet", "--locked", "--message-format=json"]);
-    command.args(["-p", "haul-server", "-p", "haul-client", "--bins"]);
+    command.args(packages).arg("--bins");
     if release {
         command.arg("--release");
     }
@@ -41,17 +56,19 @@ pub fn build_for(release: bool, target: Option<&str>) -> anyhow::Result<Binaries
     }
     let output = command.stderr(Stdio::inherit()).output().context("could not run cargo")?;
     if !output.status.success() {
-        bail!("cargo could not build haul and hauld");
+        bail!("cargo could not build {}", packages.join(" "));
     }
-    let find = |name: &str| {
-        String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter(|message| message["target"]["name"] == name)
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .with_context(|| format!("cargo built no {name}"))
-    };
-    Ok(Binaries { haul: find("haul")?, hauld: find("hauld")? })
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The path of a program that cargo's messages tell of.
+fn executable(built: &str, name: &str) -> anyhow::Result<PathBuf> {
+    built
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("cargo built no {name}"))
 }
 
 /// Copies programs into a directory, from where they can be run at once.

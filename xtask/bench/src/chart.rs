@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::by_floor::ByFloor;
 use super::peer::Peer;
 use super::race::Outcome;
 use super::report::rows;
@@ -19,7 +20,11 @@ pub(crate) fn draw(outcomes: &[Outcome]) -> String {
         let rows = rows(outcome);
         y += 20.0;
         let size = humansize::format_size(outcome.bytes, humansize::BINARY);
-        let title = format!("{}: {} files, {size}", outcome.workload.name(), outcome.files);
+        let mut title = format!("{}: {} files, {size}", outcome.workload.name(), outcome.files);
+        if let Some(by_floor) = ByFloor::of(outcome) {
+            // Writing to a string never fails.
+            let _ = write!(title, "; {by_floor}");
+        }
         text(&mut body, (12.0, y), "title", &title);
         y += 10.0;
         // A peer that takes many times as long has its bar cut off, so that the others can be read.
@@ -30,6 +35,7 @@ pub(crate) fn draw(outcomes: &[Outcome]) -> String {
             let long = (row.median * scale).min(LONGEST);
             let class = match (row.peer, row.scaled) {
                 (Peer::Haul, _) => "haul",
+                (Peer::Floor, _) => "floor",
                 (_, true) => "scaled",
                 (_, false) => "peer",
             };
@@ -53,7 +59,7 @@ pub(crate) fn draw(outcomes: &[Outcome]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"Seconds of each peer for each workload\">\n\
          <style>text{{font:13px sans-serif;fill:#222}}.title{{font-weight:bold}}.haul{{fill:#d9480f}}\
-         .peer{{fill:#91a7c4}}.scaled{{fill:#d5dbe3}}.range{{fill:#333}}</style>\n\
+         .floor{{fill:#2b8a3e}}.peer{{fill:#91a7c4}}.scaled{{fill:#d5dbe3}}.range{{fill:#333}}</style>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{body}</svg>\n"
     )
 }

@@ -21,6 +21,7 @@ impl Peer {
         let name = source.file_name().context("a source has a name")?;
         let mut command = match self {
             Self::Haul | Self::Tls => Command::new(&at.binaries.haul),
+            Self::Floor => Command::new(at.floor),
             Self::Rsync | Self::RsyncSsh => Command::new("rsync"),
             Self::Tar => Command::new("sh"),
             Self::Cp => Command::new("cp"),
@@ -56,6 +57,13 @@ impl Peer {
                         command.arg(at.target());
                     }
                 }
+            }
+            Self::Floor => {
+                let port = port.to_string();
+                match at.direction {
+                    Direction::Send => command.args(["put", &port]).arg(source),
+                    Direction::Read => command.args(["get", &port]).arg(name).arg(at.target()),
+                };
             }
             Self::Rsync => {
                 command.args(["-a", "--whole-file"]);

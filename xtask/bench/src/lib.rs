@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
+mod by_floor;
+mod caches;
 mod chart;
 mod client;
 pub mod crowd;
@@ -86,6 +88,7 @@ const ALL: [Workload; 12] = {
 /// If a workload can't be run, or a result can't be written.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
+    let floor = binaries::build_chore("xtask-floor")?;
     let (work, amounts, rounds): (&[_], _, _) = if options.quick {
         (&QUICK, Amounts { tiny: 20_000, big_mib: 512 }, 3)
     } else {
@@ -106,7 +109,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
                 || (options.peer.is_empty() || options.peer.contains(peer))
                     && !(options.quick && *peer > Peer::Cp)
         };
-        let race = Race::new(workload, &binaries, &memory, &disk, amounts)?;
+        let race = Race::new(workload, (&binaries, &floor), &memory, &disk, amounts)?;
         report.add(race.run(rounds, options.seed, wanted)?);
     }
     fs::create_dir_all(&options.out)?;

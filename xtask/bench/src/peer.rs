@@ -21,6 +21,8 @@ pub(crate) enum Peer {
     Haul,
     /// The same over TLS, as an account.
     Tls,
+    /// The least that has to be done: a program that does only that (`xtask/bench/floor`).
+    Floor,
     /// `rsync -a` to an rsync daemon, or from one.
     Rsync,
     /// `tar` through `nc`.
@@ -44,18 +46,18 @@ pub(crate) enum Peer {
 /// The peers of each workload. Peers that send one file at a time don't send trees, and a workload
 /// that would take another program too long has only the peers for which it does not.
 const MATRIX: [(Workload, &[Peer]); 12] = {
-    use Peer::{Classic, Cp, Curl, Haul, Lftp, Rsync, RsyncSsh, Scp, Socat, Tar, Tls};
+    use Peer::{Classic, Cp, Curl, Floor, Haul, Lftp, Rsync, RsyncSsh, Scp, Socat, Tar, Tls};
     [
-        (Workload::Tiny, &[Haul, Tls, Rsync, Tar, Cp, Lftp, Scp]),
-        (Workload::Toolchain, &[Haul, Rsync, Tar, Cp]),
-        (Workload::Share, &[Haul, Rsync, Tar, Cp]),
-        (Workload::Big, &[Haul, Tls, Rsync, Tar, Cp, Curl, Socat, Scp, Classic]),
+        (Workload::Tiny, &[Haul, Floor, Tls, Rsync, Tar, Cp, Lftp, Scp]),
+        (Workload::Toolchain, &[Haul, Floor, Rsync, Tar, Cp]),
+        (Workload::Share, &[Haul, Floor, Rsync, Tar, Cp]),
+        (Workload::Big, &[Haul, Floor, Tls, Rsync, Tar, Cp, Curl, Socat, Scp, Classic]),
         (Workload::Durable, &[Haul, Rsync]),
         (Workload::Far, &[Haul, Rsync, Tar]),
         (Workload::Same, &[Haul, Rsync]),
         (Workload::SameShare, &[Haul, Rsync]),
-        (Workload::GetTiny, &[Haul, Rsync, Cp]),
-        (Workload::GetBig, &[Haul, Rsync, Cp]),
+        (Workload::GetTiny, &[Haul, Floor, Rsync, Cp]),
+        (Workload::GetBig, &[Haul, Floor, Rsync, Cp]),
         (Workload::SshTiny, &[Haul, RsyncSsh, Scp]),
         (Workload::SshBig, &[Haul, RsyncSsh, Scp]),
     ]
@@ -73,6 +75,8 @@ pub(crate) fn peers_of(workload: Workload) -> &'static [Peer] {
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) binaries: &'a Binaries,
+    /// The program of [`Peer::Floor`].
+    pub(crate) floor: &'a Path,
     /// A directory of its own, with the target in it.
     pub(crate) directory: &'a Path,
     pub(crate) port: u16,
@@ -119,6 +123,7 @@ impl Peer {
         match self {
             Self::Haul => "haul",
             Self::Tls => "haul, TLS",
+            Self::Floor => "floor",
             Self::Rsync => "rsync daemon",
             Self::Tar => "tar over nc",
             Self::Cp => "cp -r, local",
@@ -134,7 +139,7 @@ impl Peer {
     /// The programs that it needs and that are not there.
     pub(crate) fn missing(self) -> Vec<&'static str> {
         let needed: &[&str] = match self {
-            Self::Haul | Self::Tls => &[],
+            Self::Haul | Self::Tls | Self::Floor => &[],
             Self::Rsync => &["rsync"],
             Self::Tar => &["tar", "nc"],
             Self::Cp => &["cp"],
@@ -150,7 +155,8 @@ impl Peer {
 
     /// Whether modes and times arrive too, to the nanosecond. Bytes and names do with all.
     pub(crate) fn keeps_attributes(self) -> bool {
-        matches!(self, Self::Haul | Self::Tls | Self::Rsync | Self::RsyncSsh | Self::Cp)
+        let haul = matches!(self, Self::Haul | Self::Tls | Self::Floor);
+        haul || matches!(self, Self::Rsync | Self::RsyncSsh | Self::Cp)
     }
 
     /// Whether its server ends when the client has, and not before all files are written.
@@ -184,6 +190,11 @@ impl Peer {
                 }
                 hauld.arg("--config-dir").arg(at.directory.join("config"));
                 hauld
+            }
+            Self::Floor => {
+                let mut floor = Command::new(at.floor);
+                floor.args(["serve", &port]).arg(target);
+                floor
             }
             Self::Rsync => {
                 // Without a chroot the daemon takes the first slash from the targets of links.

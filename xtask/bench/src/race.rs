@@ -41,7 +41,7 @@ pub(crate) struct Turn {
     pub(crate) server: Option<Figures>,
     /// The cipher suite, if the server's log has it.
     #[serde(skip)]
-    suite: Option<String>,
+    pub(crate) suite: Option<String>,
 }
 
 /// The results of a workload.
@@ -66,6 +66,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Race<'a> {
     workload: Workload,
     binaries: &'a Binaries,
+    floor: &'a Path,
     source: PathBuf,
     /// A part of it.
     sample: PathBuf,
@@ -77,7 +78,7 @@ impl<'a> Race<'a> {
     /// Makes the source.
     pub(crate) fn new(
         workload: Workload,
-        binaries: &'a Binaries,
+        (binaries, floor): (&'a Binaries, &'a Path),
         memory: &'a TempDir,
         disk: &'a TempDir,
         amounts: Amounts,
@@ -91,7 +92,7 @@ impl<'a> Race<'a> {
         fs::create_dir(&part)?;
         let sample = sample(&source, &part, PART)?;
         let targets = if workload == Workload::Durable { disk.path() } else { memory.path() };
-        Ok(Self { workload, binaries, source, sample, targets })
+        Ok(Self { workload, binaries, floor, source, sample, targets })
     }
 
     /// All rounds with those of its peers that are wanted and installed.
@@ -166,6 +167,7 @@ impl<'a> Race<'a> {
         let is_there = self.workload.is_there();
         let place = Place {
             binaries: self.binaries,
+            floor: self.floor,
             directory: turn.path(),
             port,
             direction: self.workload.direction(),

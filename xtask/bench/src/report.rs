@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::by_floor::ByFloor;
+use super::caches;
 use super::chart;
 use super::peer::Peer;
 use super::race::{Outcome, Turn};
@@ -28,6 +30,8 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize)]
 struct Machine {
     processor: String,
+    /// Of each level and kind, the bytes that the first processor has, alone or with others.
+    caches: String,
     cores: usize,
     memory_kib: u64,
     kernel: String,
@@ -68,6 +72,7 @@ impl Report {
         let memory = line("/proc/meminfo", "MemTotal")?;
         let machine = Machine {
             processor: line("/proc/cpuinfo", "model name")?,
+            caches: caches::told(),
             cores: std::thread::available_parallelism()?.get(),
             memory_kib: memory.split(' ').next().unwrap_or_default().parse()?,
             kernel: setting("kernel/osrelease")?,
@@ -88,8 +93,9 @@ impl Report {
     pub(crate) fn write(&self, directory: &Path) -> anyhow::Result<()> {
         let machine = &self.machine;
         let mut text = format!(
-            "{}, {} cores, {} GiB, Linux {}, TCP {}; commit {}; medians of {} rounds (least to most)\n",
+            "{}, {}, {} cores, {} GiB, Linux {}, TCP {}; commit {}; medians of {} rounds (least to most)\n",
             machine.processor,
+            machine.caches,
             machine.cores,
             machine.memory_kib >> 20,
             machine.kernel,
@@ -104,10 +110,6 @@ impl Report {
         println!("written to {}", directory.display());
         Ok(())
     }
-}
-
-fn cpu(figures: &Figures) -> f64 {
-    figures.user + figures.system
 }
 
 /// The figures of all peers that have a time, in the order of the matrix.
@@ -140,8 +142,8 @@ pub(crate) fn rows(outcome: &Outcome) -> Vec<Row> {
             most: seconds().fold(0.0, f64::max),
             ratio: ratio(&haul).filter(|_| peer != Peer::Haul),
             tls_ratio: ratio(&tls).filter(|_| peer != Peer::Tls),
-            client_cpu: middle(&turns, &|turn| Some(cpu(&turn.client))).unwrap_or_default(),
-            server_cpu: middle(&turns, &|turn| turn.server.as_ref().map(cpu)),
+            client_cpu: middle(&turns, &|turn| Some(turn.client.cpu())).unwrap_or_default(),
+            server_cpu: middle(&turns, &|turn| turn.server.as_ref().map(Figures::cpu)),
             client_mib: middle(&turns, &|turn| Some(turn.client.peak_kib as f64 / 1024.0))
                 .unwrap_or_default(),
             server_mib: middle(&turns, &|turn| {
@@ -191,6 +193,9 @@ fn table(outcome: &Outcome) -> String {
         }
         let why = why.lines().next().unwrap_or_default();
         let _ = writeln!(text, "| {} | no time: {why} | | |{} |", peer.name(), tls(""));
+    }
+    if let Some(by_floor) = ByFloor::of(outcome) {
+        let _ = writeln!(text, "\n{by_floor}.");
     }
     gates(outcome, &rows, &mut text);
     text

@@ -43,6 +43,13 @@ pub(crate) struct Figures {
     success: bool,
 }
 
+impl Figures {
+    /// Seconds of a processor, in the kernel and outside.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.user + self.system
+    }
+}
+
 /// The chore: runs the command, then writes its figures.
 ///
 /// # Errors
