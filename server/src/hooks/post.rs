@@ -82,6 +82,11 @@ impl Url {
             Some(authority) if authority.as_str().contains('@') => Err(String::from(
                 "the URL has a name or password in it, which is not sent; a secret may be part of its path",
             )),
+            Some(authority)
+                if authority.as_str() != authority.host() && uri.port_u16().is_none() =>
+            {
+                Err(String::from("the port of the URL is not a number from 1 to 65535"))
+            }
             Some(_) => Ok(Self(uri)),
         }
     }
@@ -131,6 +136,8 @@ mod tests {
             "https://alice:s3cret@box.example/",
             "https://box.example/s3 cret",
             "https://box.example:99999999/s3cret",
+            "https://box.example:/s3cret",
+            "https://[::1]:x/s3cret",
             "://s3cret",
         ] {
             let why = Url::new(text).unwrap_err();
