@@ -23,6 +23,23 @@ fn sent() -> Setting {
     setting
 }
 
+/// Makes the large file the last entry of the source, where that can be: the walk finds entries in the order of the directory, and
+/// a connection that has begun a large file sends it before the small ones that are found later. A file system in memory lists the
+/// newest first, or last.
+fn find_large_last(setting: &Setting) {
+    let source = setting.source();
+    let last = || fs::read_dir(&source).unwrap().last().unwrap().unwrap().file_name();
+    let becomes_newest = |name: &str| {
+        let moving = setting.place.path().join("moving");
+        fs::rename(source.join(name), &moving).unwrap();
+        fs::rename(moving, source.join(name)).unwrap();
+    };
+    becomes_newest("large");
+    if last() != "large" {
+        ["d", "e"].into_iter().for_each(becomes_newest);
+    }
+}
+
 const WORDS: [&str; 4] = ["sync", "--delete", "--connections=1", "--quiet"];
 
 /// Does something to the source while the large file is on its way: after the walk, before anything is removed.
@@ -31,6 +48,7 @@ fn meanwhile(
     command: impl FnOnce(&str) -> Command,
     act: impl FnOnce(&mut Child),
 ) -> (Option<i32>, String) {
+    find_large_last(setting);
     setting.rests();
     let partials = setting.server.root().join(".haul/partials");
     let mut held = Held::start(&setting.server, command, || {
