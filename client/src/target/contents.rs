@@ -13,9 +13,10 @@ use rustix::io::Errno;
 
 use super::attributes::{set_mode, set_mtime};
 use super::directory::Directory;
+use super::kind::Kind;
 use super::leftovers::{self, Parts};
 use super::names::{For, random, single, usual};
-use super::standing::{Kind, is_same, kind, stat};
+use super::standing::{is_same, kind, stat};
 use crate::error::FileError;
 
 impl Directory {

@@ -14,8 +14,9 @@ use rustix::io::Errno;
 
 use super::attributes::{set_mode, set_mtime};
 use super::identity::Identity;
+use super::kind::Kind;
 use super::names::single;
-use super::standing::{Kind, Over, Standing, kind, leads_nowhere, look, mtime_of, stat, wide};
+use super::standing::{Over, Standing, kind, leads_nowhere, look, mtime_of, stat, wide};
 use super::systems::{System, Systems};
 use super::way::Way;
 use crate::error::FileError;

@@ -8,35 +8,10 @@ use std::sync::Arc;
 
 use haul_protocol::{Attributes, Cv, Digest, Geometry, LinkTarget, Mtime};
 
+use super::kind::Kind;
 use super::subject::Subject;
 use crate::error::FileError;
 use crate::error::target::TargetError;
-
-/// The kind of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symlink.
-    Symlink,
-    /// Any other.
-    Other,
-}
-
-impl Kind {
-    /// The error of an entry that can't come because of this one.
-    pub(crate) fn in_the_way(self) -> FileError {
-        let words = match self {
-            Self::File => "a file",
-            Self::Directory => "a directory",
-            Self::Symlink => "a symlink",
-            Self::Other => "a device, socket or FIFO",
-        };
-        TargetError::InTheWay(words).into()
-    }
-}
 
 /// The entries that make way for one that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, unlinkat};
 
 use super::attributes::{set_mode, set_mtime};
 use super::directory::Directory;
+use super::kind::Kind;
 use super::names::{For, random};
-use super::standing::{Kind, kind, stat, wide};
+use super::standing::{kind, stat, wide};
 use crate::error::FileError;
 
 /// Files of this process that are coming and open.

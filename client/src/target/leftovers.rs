@@ -7,9 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, Dir, FileType, unlinkat};
 
+use super::kind::Kind;
 use super::lock::leftover;
 use super::names::is_usual_of_parts;
-use super::standing::{Kind, kind, stat};
+use super::standing::{kind, stat};
 use crate::source::is_arriving;
 
 /// The fate of parts of large files that no run uses at the moment.

@@ -8,7 +8,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::standing::{Kind, is_same, kind, stat};
+use super::kind::Kind;
+use super::standing::{is_same, kind, stat};
 
 /// The lock of a temporary file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,6 +32,7 @@ mod group;
 mod identity;
 #[cfg(unix)]
 mod incoming;
+mod kind;
 #[cfg(unix)]
 mod leftovers;
 #[cfg(unix)]
@@ -60,7 +61,6 @@ mod unnamed;
 #[cfg(unix)]
 mod way;
 
-pub(crate) use self::subject::Subject;
 #[cfg(unix)]
 pub(crate) use self::{
     directory::Directory,
@@ -68,8 +68,9 @@ pub(crate) use self::{
     identity::Identity,
     leftovers::Parts,
     partial::Partial,
-    standing::{Kind, Over, Standing},
+    standing::{Over, Standing},
 };
+pub(crate) use self::{kind::Kind, subject::Subject};
 #[cfg(not(unix))]
 pub(crate) use elsewhere::{
     Directory, Group, Identity, Kind, Over, Partial, Parts, Standing, may_open,

@@ -10,48 +10,10 @@ use rustix::fs::{AtFlags, FileType, Stat, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::kind::Kind;
 use crate::error::FileError;
 use crate::error::target::TargetError;
 use crate::source::carried;
-
-/// The kind of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symlink.
-    Symlink,
-    /// A device, socket or FIFO.
-    Other,
-}
-
-impl Kind {
-    pub(super) fn of(kind: FileType) -> Self {
-        match kind {
-            FileType::RegularFile => Self::File,
-            FileType::Directory => Self::Directory,
-            FileType::Symlink => Self::Symlink,
-            _ => Self::Other,
-        }
-    }
-
-    /// For messages.
-    fn words(self) -> &'static str {
-        match self {
-            Self::File => "a file",
-            Self::Directory => "a directory",
-            Self::Symlink => "a symlink",
-            Self::Other => "a device, socket or FIFO",
-        }
-    }
-
-    /// The error of an entry that can't come because of this one.
-    pub(crate) fn in_the_way(self) -> FileError {
-        TargetError::InTheWay(self.words()).into()
-    }
-}
 
 /// The entries that make way for one that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,10 @@ use rustix::io::Errno;
 
 use super::directory::Directory;
 use super::incoming::Incoming;
+use super::kind::Kind;
 use super::lock::{self, Lock};
 use super::names::{For, random, usual};
-use super::standing::{Kind, Over, kind, stat};
+use super::standing::{Over, kind, stat};
 use crate::error::FileError;
 
 /// A file that has only a temporary name yet.

@@ -4,7 +4,12 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::Mode;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::{AtFlags, CWD, linkat, unlinkat};
 use rustix::io::Errno;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::names::{For, random};
 
 /// How a file without a name gets one, on one file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +27,6 @@ impl Way {
     /// Tries it, with a file of haul's own. Only where it is known that a flush of a file without a name counts for when it
     /// has one: Btrfs logs nothing of such a file (fs/btrfs/tree-log.c of Linux).
     pub(super) fn of(directory: &OwnedFd) -> Self {
-        use super::names::{For, random};
-        use rustix::fs::{AtFlags, unlinkat};
         /// `EXT4_SUPER_MAGIC`, `XFS_SUPER_MAGIC` and `TMPFS_MAGIC` of linux/magic.h.
         const KNOWN: [u64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
         let system = rustix::fs::fstatfs(directory).map(|found| found.f_type);
@@ -48,18 +51,10 @@ impl Way {
     ) -> Result<(), Errno> {
         match self {
             Self::None => Err(Errno::OPNOTSUPP),
-            Self::Handle => {
-                rustix::fs::linkat(file, c"", directory, name, rustix::fs::AtFlags::EMPTY_PATH)
-            }
+            Self::Handle => linkat(file, c"", directory, name, AtFlags::EMPTY_PATH),
             Self::Proc => {
                 let entry = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
-                rustix::fs::linkat(
-                    rustix::fs::CWD,
-                    entry,
-                    directory,
-                    name,
-                    rustix::fs::AtFlags::SYMLINK_FOLLOW,
-                )
+                linkat(CWD, entry, directory, name, AtFlags::SYMLINK_FOLLOW)
             }
         }
     }

@@ -123,15 +123,13 @@ fn make(path: &Path) -> io::Result<()> {
     if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
         fs::create_dir_all(above)?;
     }
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has modes"))]
+    let mut builder = DirBuilder::new();
     #[cfg(unix)]
-    let builder = {
+    {
         use std::os::unix::fs::DirBuilderExt;
-        let mut builder = DirBuilder::new();
         builder.mode(0o700);
-        builder
-    };
-    #[cfg(not(unix))]
-    let builder = DirBuilder::new();
+    }
     match builder.create(path) {
         // Another process was quicker.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
