@@ -32,7 +32,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread;
 
-use rustix::fs::Mode;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use wire::{CONNECTIONS, Request};
 
@@ -116,4 +117,10 @@ fn on_all(streams: Vec<TcpStream>, work: impl Fn(usize, TcpStream) -> io::Result
             });
         }
     });
+}
+
+/// Opens a directory.
+fn open(base: impl AsFd, path: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(base, path, flags, Mode::empty())?)
 }

@@ -13,10 +13,10 @@ use rustix::fs::{
     symlinkat, unlinkat, utimensat,
 };
 
-use crate::on_all;
 use crate::wire::{
     ANSWER, Attributes, CONNECTIONS, Entry, Fields, Kind, Pages, receive_batch, size,
 };
+use crate::{on_all, open};
 
 /// The directory in which others are filled before they show.
 const STAGED: &CStr = c".floor";
@@ -35,12 +35,7 @@ pub(crate) fn all(root: &Path, streams: Vec<TcpStream>) -> io::Result<()> {
     Ok(unlinkat(&target.root, STAGED, AtFlags::REMOVEDIR)?)
 }
 
-fn open(base: impl rustix::fd::AsFd, path: impl rustix::path::Arg) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(openat(base, path, flags, Mode::empty())?)
-}
-
-/// What all connections share.
+/// All connections share this.
 #[derive(Debug)]
 struct Target {
     root: OwnedFd,

@@ -13,11 +13,11 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, openat, statat};
 use rustix::net::{RecvFlags, recv};
 
-use crate::on_all;
 use crate::wire::{
     ANSWER, Attributes, BATCH, CONNECTIONS, Entry, Kind, LONGEST_ENTRY, PIECE, Pages, send_batch,
     size,
 };
+use crate::{on_all, open};
 
 /// Bytes of the largest file that goes with others.
 pub(crate) const SMALL: u64 = 64 * 1024;
@@ -62,11 +62,6 @@ pub(crate) fn all(source: &Path, streams: Vec<TcpStream>) -> io::Result<()> {
     Ok(())
 }
 
-fn open(base: impl AsFd, path: impl rustix::path::Arg) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(openat(base, path, flags, Mode::empty())?)
-}
-
 /// A directory that is to be sent.
 #[derive(Debug)]
 struct Directory {
@@ -75,7 +70,7 @@ struct Directory {
     parent: u32,
 }
 
-/// What all connections share.
+/// All connections share this.
 #[derive(Debug, Default)]
 struct Work {
     given: Mutex<(Vec<Directory>, usize)>,
