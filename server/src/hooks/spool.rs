@@ -34,10 +34,7 @@ pub(crate) struct Spool {
     pub(super) directory: Directory,
     /// Bytes in its files, for a look without the lock.
     bytes: AtomicU64,
-    /// At so many bytes it is full.
-    most: u64,
-    /// What it holds has to survive a loss of power.
-    is_durable: bool,
+    bounds: Bounds,
     /// Bytes were written that are not flushed.
     is_dirty: AtomicBool,
     boot: String,
@@ -65,7 +62,7 @@ struct State {
 pub(super) struct Bounds {
     /// At so many bytes it is full.
     pub(super) most: u64,
-    /// What it holds has to survive a loss of power.
+    /// Its records have to survive a loss of power.
     pub(super) is_durable: bool,
 }
 
@@ -118,7 +115,7 @@ impl Spool {
         bounds: Bounds,
         names: Names,
     ) -> io::Result<Self> {
-        let (Bounds { most, is_durable }, Names { boot, run }) = (bounds, names);
+        let Names { boot, run } = names;
         let Recovered { segments, fates, first, marks } = recovered;
         let note = directory.note()?;
         let bytes = segments.iter().map(|(_, bytes)| bytes).sum();
@@ -128,8 +125,7 @@ impl Spool {
             changed: Condvar::new(),
             directory,
             bytes: AtomicU64::new(bytes),
-            most,
-            is_durable,
+            bounds,
             is_dirty: AtomicBool::new(false),
             boot,
             run,
@@ -138,14 +134,14 @@ impl Spool {
 
     /// Whether no change may come that would have to be told.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= self.most
+        self.bytes.load(Ordering::Relaxed) >= self.bounds.most
     }
 
     /// The figures of this moment.
     pub(crate) fn waiting(&self) -> Waiting {
         let state = self.state.lock();
         let events = state.fates.iter().filter(|fate| **fate != Fate::Never).count() as u64;
-        Waiting { events, bytes: self.bytes.load(Ordering::Relaxed), most: self.most }
+        Waiting { events, bytes: self.bytes.load(Ordering::Relaxed), most: self.bounds.most }
     }
 
     /// Writes the records of changes that are about to take effect, and all marks that wait. Returns the number of the first
@@ -176,8 +172,9 @@ impl Spool {
         }
         let text = state.marks.lines() + records;
         let next = state.next();
-        let is_over =
-            |segment: &Segment| segment.is_torn || segment.len >= SEGMENT.min(self.most / PARTS);
+        let is_over = |segment: &Segment| {
+            segment.is_torn || segment.len >= SEGMENT.min(self.bounds.most / PARTS)
+        };
         if state.segment.as_ref().is_none_or(is_over) {
             self.begin_segment(state, next)?;
         }
@@ -196,7 +193,7 @@ impl Spool {
     fn begin_segment(&self, state: &mut MutexGuard<'_, State>, next: u64) -> io::Result<()> {
         let head = format!("@{}\n", self.boot);
         if let Some(old) = &state.segment
-            && self.is_durable
+            && self.bounds.is_durable
         {
             old.file.sync_data()?;
         }
@@ -212,7 +209,7 @@ impl Spool {
             let _ = self.directory.remove(segment.first);
             return Err(error);
         }
-        if self.is_durable {
+        if self.bounds.is_durable {
             self.directory.sync()?;
         }
         self.bytes.fetch_add(segment.len, Ordering::Relaxed);
