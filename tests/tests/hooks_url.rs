@@ -44,7 +44,7 @@ fn answer(stream: impl Read + Write, status: &str) -> Option<Posted> {
     Some(Posted { head, lines })
 }
 
-/// Whoever listens behind a URL: answers requests with these statuses, and then with 204.
+/// A server behind a URL: it answers requests with these statuses, and then with 204.
 fn receiver(statuses: &[&str], tls: Option<Arc<ServerConfig>>) -> (u16, Receiver<Posted>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -44,7 +44,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the machine lacks to check this.
+/// The part that this machine lacks to check this, if there is one.
 fn missing(target: &str, workspace: &Path) -> anyhow::Result<Option<String>> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc)

@@ -33,7 +33,7 @@ pub(crate) struct Host {
 pub(crate) enum Callee {
     /// This program.
     Program(PathBuf),
-    /// Whoever answers here, by hauld itself as the program.
+    /// The server behind this URL, to which hauld itself posts as the program.
     Url(Url),
 }
 

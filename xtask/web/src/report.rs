@@ -6,7 +6,7 @@ use std::fs;
 use crate::Options;
 use crate::server::Kind;
 
-/// What one upload has taken.
+/// The time that one upload has taken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turn {
     /// Seconds from its begin to its end.
