@@ -262,7 +262,7 @@ fn run(command: &Command) -> Result<(), StartError> {
         Command::Config(settings) => settings.run(environment.out),
         Command::Key(key) => Ok(key.run(&mut environment)?),
         Command::HookHost(host) => Ok(host.run()?),
-        Command::HookPost(post) => Ok(post.run()?),
+        Command::HookPost(post) => post.run().map_err(StartError::Hook),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A URL that is told of changes: hauld itself is the program of the hook then, and posts what it gets at standard input.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -26,14 +26,14 @@ impl HookPost {
     ///
     /// # Errors
     /// If it was not answered with a status of 200 to 299. The error names scheme and host of the URL only.
-    pub fn run(self) -> io::Result<()> {
-        let url = std::env::var(URL).map_err(io::Error::other)?;
-        let url = Url::new(&url).map_err(io::Error::other)?;
+    pub fn run(self) -> Result<(), String> {
+        let url = std::env::var(URL).map_err(|error| format!("{URL}: {error}"))?;
+        let url = Url::new(&url)?;
         let mut lines = Vec::new();
-        io::stdin().read_to_end(&mut lines)?;
+        let read = std::io::stdin().read_to_end(&mut lines);
+        read.map_err(|error| format!("standard input: {error}"))?;
         let sent = agent().post(&url.0).content_type("application/x-ndjson").send(&lines[..]);
-        let failed = |why: String| io::Error::other(format!("{}: {why}", url.place()));
-        let answer = sent.map_err(|error| failed(error.to_string()))?;
+        let answer = sent.map_err(|error| format!("{}: {error}", url.place()))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -41,7 +41,9 @@ impl HookPost {
         let mut text = Vec::new();
         // The status counts, with its text or without.
         let _ = answer.into_body().into_reader().take(MOST_TOLD).read_to_end(&mut text);
-        Err(failed(format!("answered with {status}: {}", String::from_utf8_lossy(&text))))
+        let text = String::from_utf8_lossy(&text);
+        let colon = if text.is_empty() { "" } else { ": " };
+        Err(format!("{}: answered with {status}{colon}{text}", url.place()))
     }
 }
 
