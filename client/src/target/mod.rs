@@ -72,9 +72,7 @@ pub(crate) use self::{
 };
 pub(crate) use self::{kind::Kind, subject::Subject};
 #[cfg(not(unix))]
-pub(crate) use elsewhere::{
-    Directory, Group, Identity, Kind, Over, Partial, Parts, Standing, may_open,
-};
+pub(crate) use elsewhere::{Directory, Group, Identity, Over, Partial, Parts, Standing, may_open};
 
 #[cfg(test)]
 #[cfg(unix)]
