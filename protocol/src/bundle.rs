@@ -13,7 +13,7 @@ use crate::entry::{Entry, EntryKind, decode_entry};
 use crate::error::{BundleError, EncodeError};
 use crate::field::{Text, forms};
 use crate::header::EntryLine;
-use crate::limits::{MAX_HEADER_LEN, MAX_NUMBER};
+use crate::limits::{MAX_BUNDLED, MAX_HEADER_LEN, MAX_NUMBER};
 use crate::message::Attributes;
 use crate::name::Name;
 
@@ -67,7 +67,7 @@ pub fn encode_bundled(
 /// If the body is not exactly so many files, each behind its line.
 pub fn decode_bundle(body: &[u8], count: u64) -> Result<Vec<Bundled<'_>>, BundleError> {
     let mut rest = body;
-    let mut files = Vec::new();
+    let mut files = Vec::with_capacity(usize::try_from(count.min(MAX_BUNDLED)).unwrap_or(0));
     while !rest.is_empty() {
         if files.len() as u64 == count {
             return Err(BundleError::Rest(rest.len()));

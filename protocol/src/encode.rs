@@ -35,8 +35,7 @@ pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         Some(publish) => forms(publish.name.as_bytes()),
         None => (None, None),
     };
-    // The token is in it.
-    let json = Zeroizing::new(json(&RequestHeader {
+    let header = RequestHeader {
         cmd: Some(Text::from("hello")),
         version: Some(hello.version),
         agent: Some(Text::from(hello.agent.as_str())),
@@ -49,8 +48,13 @@ pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         must: Some(hello.must.iter().map(|entry| Text::from(entry.as_str())).collect()),
         token: hello.token.clone(),
         ..RequestHeader::default()
-    }));
-    append(&json, out)
+    };
+    // The token is in it.
+    let mut json = Zeroizing::new(Vec::new());
+    append_json(&header, &mut json);
+    out.extend_from_slice(&prefix(json.len())?);
+    out.extend_from_slice(&json);
+    Ok(())
 }
 
 /// Appends the header of a request; its body of `length` bytes follows.
@@ -311,23 +315,40 @@ pub(crate) fn check_text(field: &'static str, text: &str) -> Result<(), EncodeEr
 }
 
 fn frame(header: &impl Serialize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    append(&json(header), out)
+    let before = out.len();
+    out.extend_from_slice(&[0; PREFIX_LEN]);
+    append_json(header, out);
+    let len = out.len() - before - PREFIX_LEN;
+    match prefix(len) {
+        Ok(prefix) => {
+            out[before..before + PREFIX_LEN].copy_from_slice(&prefix);
+            Ok(())
+        }
+        Err(error) => {
+            out.truncate(before);
+            Err(error)
+        }
+    }
 }
 
-/// Without std, serde_json can't append to a `Vec` that is there already. Headers are all strings, numbers and structs, for
-/// which it can't fail; nothing at all would be refused as too short.
-fn json(header: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(header).unwrap_or_default()
+/// Appends a header or a line as JSON. All of them are strings, numbers and structs, for which it can't fail; nothing at all
+/// would be refused as too short.
+pub(crate) fn append_json(value: &impl Serialize, out: &mut Vec<u8>) {
+    #[cfg(feature = "std")]
+    let written = serde_json::to_writer(out, value);
+    // serde_json writes into a `Vec` that is there already only with std.
+    #[cfg(not(feature = "std"))]
+    let written = serde_json::to_vec(value).map(|json| out.extend_from_slice(&json));
+    debug_assert!(written.is_ok(), "not JSON: {written:?}");
 }
 
-fn append(json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let prefix = match i32::try_from(json.len()) {
-        Ok(len @ 1..) if json.len() <= MAX_HEADER_LEN => len,
-        _ => return Err(EncodeError::HeaderTooLong(json.len())),
+/// The prefix of a header of so many bytes.
+fn prefix(len: usize) -> Result<[u8; PREFIX_LEN], EncodeError> {
+    let value = match i32::try_from(len) {
+        Ok(value @ 1..) if len <= MAX_HEADER_LEN => value,
+        _ => return Err(EncodeError::HeaderTooLong(len)),
     };
     let mut bytes = [0; PREFIX_LEN];
-    LittleEndian::write_i32(&mut bytes, prefix);
-    out.extend_from_slice(&bytes);
-    out.extend_from_slice(json);
-    Ok(())
+    LittleEndian::write_i32(&mut bytes, value);
+    Ok(bytes)
 }

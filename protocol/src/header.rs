@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::access_token::AccessToken;
 use crate::account::AccountObject;
 use crate::digest::{Cv, Digest, Token};
+use crate::encode::append_json;
 use crate::field::{self, Text};
 use crate::message::{Mtime, ServerLimits};
+use crate::object::Object;
 use crate::pin::Pin;
 
 /// The command alone: it tells dialects apart when the rest can't be read.
@@ -310,65 +312,48 @@ pub(crate) struct FetchedLine<'a> {
 impl FetchedLine<'_> {
     /// Appends it, with its line feed.
     pub(crate) fn append(&self, out: &mut Vec<u8>) {
-        // Strings and numbers only: serializing them can't fail.
-        out.extend_from_slice(&serde_json::to_vec(self).unwrap_or_default());
+        append_json(self, out);
         out.push(b'\n');
     }
 }
 
 /// One line of the body of `check`, of `bundle` and of the answer to `list`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(crate) struct EntryLine<'a> {
-    #[serde(
-        borrow,
-        default,
-        deserialize_with = "field::present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(borrow, default, deserialize_with = "field::present")]
     pub(crate) kind: Option<Text<'a>>,
-    #[serde(
-        borrow,
-        default,
-        deserialize_with = "field::present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(borrow, default, deserialize_with = "field::present")]
     pub(crate) filename: Option<Text<'a>>,
-    #[serde(
-        borrow,
-        default,
-        deserialize_with = "field::present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(borrow, default, deserialize_with = "field::present")]
     pub(crate) filename_b64: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number")]
     pub(crate) filesize: Option<u64>,
-    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::present")]
     pub(crate) blake3: Option<Digest>,
-    #[serde(default, deserialize_with = "field::mode", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::mode")]
     pub(crate) mode: Option<u32>,
-    #[serde(default, deserialize_with = "field::mtime", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::mtime")]
     pub(crate) mtime: Option<Mtime>,
-    #[serde(
-        borrow,
-        default,
-        deserialize_with = "field::present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(borrow, default, deserialize_with = "field::present")]
     pub(crate) target: Option<Text<'a>>,
-    #[serde(
-        borrow,
-        default,
-        deserialize_with = "field::present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(borrow, default, deserialize_with = "field::present")]
     pub(crate) target_b64: Option<Text<'a>>,
 }
 
 impl EntryLine<'_> {
     /// Appends it, with its line feed.
     pub(crate) fn append(&self, out: &mut Vec<u8>) {
-        // Strings and numbers only: serializing them can't fail.
-        out.extend_from_slice(&serde_json::to_vec(self).unwrap_or_default());
+        let mut line = Object::begin(out);
+        line.field("kind", self.kind.as_ref());
+        line.field("filename", self.filename.as_ref());
+        line.field("filename_b64", self.filename_b64.as_ref());
+        line.field("filesize", self.filesize.as_ref());
+        line.field("blake3", self.blake3.as_ref());
+        line.field("mode", self.mode.as_ref());
+        line.field("mtime", self.mtime.as_ref());
+        line.field("target", self.target.as_ref());
+        line.field("target_b64", self.target_b64.as_ref());
+        line.end();
         out.push(b'\n');
     }
 }

@@ -99,6 +99,7 @@ mod id;
 pub mod limits;
 mod message;
 mod name;
+mod object;
 mod op;
 mod ordered;
 mod pending;

@@ -1,6 +1,7 @@
 //! Names below a server's root, and targets of symbolic links.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::NameError;
@@ -29,34 +30,7 @@ impl Name {
     /// assert_eq!(Name::parse(b"../b.txt"), Err(NameError::Dots));
     /// ```
     pub fn parse(bytes: &[u8]) -> Result<Self, NameError> {
-        if bytes.is_empty() {
-            return Err(NameError::Empty);
-        }
-        if bytes.len() > MAX_NAME_LEN {
-            return Err(NameError::TooLong(bytes.len()));
-        }
-        if bytes.contains(&0) {
-            return Err(NameError::Nul);
-        }
-        if bytes.starts_with(b"/") {
-            return Err(NameError::Absolute);
-        }
-        if bytes.ends_with(b"/") {
-            return Err(NameError::TrailingSlash);
-        }
-        for (index, component) in bytes.split(|&byte| byte == b'/').enumerate() {
-            match component {
-                b"" => return Err(NameError::EmptyComponent),
-                b"." | b".." => return Err(NameError::Dots),
-                _ if component.len() > MAX_COMPONENT_LEN => {
-                    return Err(NameError::ComponentTooLong(component.len()));
-                }
-                _ if index == 0 && component.eq_ignore_ascii_case(RESERVED) => {
-                    return Err(NameError::Reserved);
-                }
-                _ => {}
-            }
-        }
+        check(bytes)?;
         Ok(Self(bytes.into()))
     }
 
@@ -87,11 +61,46 @@ impl Name {
     /// # Errors
     /// As [`Name::parse`] of the two joined by a slash.
     pub fn join(&self, rest: &[u8]) -> Result<Self, NameError> {
-        let mut bytes = self.0.to_vec();
+        let mut bytes = Vec::with_capacity(self.0.len() + 1 + rest.len());
+        bytes.extend_from_slice(&self.0);
         bytes.push(b'/');
         bytes.extend_from_slice(rest);
-        Self::parse(&bytes)
+        check(&bytes)?;
+        Ok(Self(bytes.into()))
     }
+}
+
+/// The rules of a name.
+fn check(bytes: &[u8]) -> Result<(), NameError> {
+    if bytes.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if bytes.len() > MAX_NAME_LEN {
+        return Err(NameError::TooLong(bytes.len()));
+    }
+    if bytes.contains(&0) {
+        return Err(NameError::Nul);
+    }
+    if bytes.starts_with(b"/") {
+        return Err(NameError::Absolute);
+    }
+    if bytes.ends_with(b"/") {
+        return Err(NameError::TrailingSlash);
+    }
+    for (index, component) in bytes.split(|&byte| byte == b'/').enumerate() {
+        match component {
+            b"" => return Err(NameError::EmptyComponent),
+            b"." | b".." => return Err(NameError::Dots),
+            _ if component.len() > MAX_COMPONENT_LEN => {
+                return Err(NameError::ComponentTooLong(component.len()));
+            }
+            _ if index == 0 && component.eq_ignore_ascii_case(RESERVED) => {
+                return Err(NameError::Reserved);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for Name {
