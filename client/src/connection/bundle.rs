@@ -8,6 +8,7 @@ use haul_protocol::{Digest, encode_bundled, limits::MAX_BUNDLED};
 use super::failure::Failure;
 use super::{Connection, Pending, Sent};
 use crate::error::ConnectionError;
+use crate::net::body::Body;
 use crate::source::Source;
 use crate::work::Item;
 
@@ -24,8 +25,8 @@ const FULL: usize = 64 * 1024;
 /// The files that are gathered for the next request.
 #[derive(Debug, Default)]
 pub(super) struct Bundle {
-    /// Lines and files, from the start; what is behind them is of no use. Kept for the next bundle.
-    buffer: Vec<u8>,
+    /// Lines and files, up to `len`; bytes behind them are of a file that is not in the bundle.
+    body: Body,
     len: usize,
     files: Vec<(Item, Sent)>,
     /// The line of the next file.
@@ -62,14 +63,10 @@ impl Bundle {
 
     /// Room for so many bytes behind the next line, all of which the caller must replace.
     fn room(&mut self, len: usize) -> &mut [u8] {
-        let from = self.len + self.line.len();
-        if self.buffer.len() < from + len {
-            let mut larger = vec![0; (from + len).next_power_of_two()];
-            larger[..self.len].copy_from_slice(&self.buffer[..self.len]);
-            self.buffer = larger;
-        }
-        self.buffer[self.len..from].copy_from_slice(&self.line);
-        &mut self.buffer[from..from + len]
+        let room = self.body.room_behind(self.len, self.line.len() + len);
+        let (line, room) = room.split_at_mut(self.line.len());
+        line.copy_from_slice(&self.line);
+        room
     }
 }
 
@@ -120,8 +117,8 @@ impl Connection<'_> {
         }
         run.progress.sent(bundle.files.iter().map(|(_, sent)| sent.size).sum());
         let files = bundle.files.drain(..).map(|(item, sent)| Pending::Item(item, sent));
-        wire.bundle(files, &bundle.buffer[..bundle.len])?;
-        bundle.len = 0;
+        bundle.body.truncate(std::mem::take(&mut bundle.len));
+        wire.bundle(files, &mut bundle.body)?;
         Ok(())
     }
 }

@@ -30,6 +30,22 @@ impl Body {
         &mut self.buffer[self.start..self.start + len]
     }
 
+    /// The same behind the first `kept` bytes of the body, which stay. The body ends with the room.
+    pub(crate) fn room_behind(&mut self, kept: usize, len: usize) -> &mut [u8] {
+        if self.buffer.len() < self.start + kept + len {
+            let mut larger = Self::default();
+            larger.room((kept + len).next_power_of_two())[..kept].copy_from_slice(&self[..kept]);
+            *self = larger;
+        }
+        self.len = kept + len;
+        &mut self.buffer[self.start + kept..self.start + kept + len]
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Keeps only the first bytes.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
@@ -65,5 +81,17 @@ mod tests {
         }
         body.clear();
         assert!(body.is_empty());
+    }
+
+    #[test]
+    fn bytes_stay_when_there_is_room_behind_them() {
+        let (mut body, mut expected) = (Body::default(), Vec::new());
+        for len in [3, 0, 5000, 1, 100_000] {
+            body.room_behind(expected.len(), len).fill(7);
+            expected.resize(expected.len() + len, 7);
+            assert_eq!((&*body, body.as_ptr().addr() % PAGE), (&*expected, 0));
+        }
+        body.room_behind(2, 1).fill(8);
+        assert_eq!(*body, [7, 7, 8]);
     }
 }

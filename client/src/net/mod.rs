@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub mod aes;
 mod authority;
 pub mod backoff;
+mod bodies;
 pub(crate) mod body;
 pub mod congestion;
 pub mod connect;

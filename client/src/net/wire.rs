@@ -7,6 +7,7 @@ use haul_protocol::{
     ClientConfig, ClientConnection, ClientEvent, Digest, Hello, Op, Reply, Time, Unanswered,
 };
 
+use super::bodies::Bodies;
 use super::body::Body;
 use super::congestion;
 use super::line::{self, Facts, Interval, Watch};
@@ -15,8 +16,8 @@ use super::rate_limit::Limit;
 use super::transport::Transport;
 use crate::error::ConnectionError;
 
-/// Bodies up to this are copied behind their header; larger ones are sent from where they are.
-const COPIED: usize = 64 * 1024;
+/// Bodies up to this are copied behind their header, which needs fewer buffers; larger ones are sent from where they are.
+const COPIED: usize = 16 * 1024;
 
 /// A transport, its poller, and the half of the connection that they move bytes for. `T` is the note on a request.
 #[derive(Debug)]
@@ -26,10 +27,8 @@ pub(crate) struct Wire<'a, T> {
     origin: Instant,
     transport: Transport,
     poller: &'a mut Poller,
-    /// A large body that follows the half's output.
-    tail: Body,
-    /// Bytes of it that are sent.
-    tail_sent: usize,
+    /// Bodies that are not copied into the half's output.
+    bodies: Bodies,
     blocked: bool,
     /// Looks at the line, if that is worth it.
     watch: Option<Watch>,
@@ -58,8 +57,7 @@ impl<'a, T> Wire<'a, T> {
             origin: Instant::now(),
             transport,
             poller,
-            tail: Body::default(),
-            tail_sent: 0,
+            bodies: Bodies::default(),
             blocked: false,
             watch: None,
             limit,
@@ -134,7 +132,7 @@ impl<'a, T> Wire<'a, T> {
         self.half.lost()
     }
 
-    /// Appends a request and its body; nothing may be appended while a large body waits.
+    /// Appends a request and its body; nothing may be appended while a [large](Bodies::has_large) body waits.
     pub(crate) fn request(&mut self, what: T, op: &Op, body: &[u8]) -> Result<(), ConnectionError> {
         let now = self.now();
         // Each request was checked before it comes here, so an error is a bug of ours.
@@ -143,32 +141,38 @@ impl<'a, T> Wire<'a, T> {
         Ok(())
     }
 
-    /// As [`request`](Self::request), but a large body is not copied: its buffer is taken, and another one given for it.
+    /// As [`request`](Self::request), but the body is not copied: its buffer is taken, and another one given for it.
     pub(crate) fn request_with(
         &mut self,
         what: T,
         op: &Op,
         body: &mut Body,
     ) -> Result<(), ConnectionError> {
-        if body.len() <= COPIED {
-            return self.request(what, op, body);
-        }
         let now = self.now();
         self.half.request(what, op, body.len() as u64, now)?;
-        std::mem::swap(&mut self.tail, body);
-        body.clear();
+        self.append(body);
         Ok(())
     }
 
-    /// Appends a bundle: the notes on its files, and all of its body.
-    pub(crate) fn bundle<I>(&mut self, files: I, body: &[u8]) -> Result<(), ConnectionError>
+    /// As [`request_with`](Self::request_with), with a bundle and the notes on its files.
+    pub(crate) fn bundle<I>(&mut self, files: I, body: &mut Body) -> Result<(), ConnectionError>
     where
         I: IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
     {
         let now = self.now();
         self.half.bundle(files, Digest::of(body), body.len() as u64, now)?;
-        self.half.body(body);
+        self.append(body);
         Ok(())
+    }
+
+    /// The body of the request that was appended last.
+    fn append(&mut self, body: &mut Body) {
+        if body.len() <= COPIED {
+            self.half.body(body);
+            body.clear();
+        } else {
+            self.bodies.push(body, self.half.output().len());
+        }
     }
 
     /// The server has to read so many bytes before it can answer the last request.
@@ -178,14 +182,17 @@ impl<'a, T> Wire<'a, T> {
 
     /// Bytes that wait to be sent.
     pub(crate) fn gathered(&self) -> usize {
-        // A large body goes alone.
-        if self.tail.is_empty() { self.half.output().len() } else { usize::MAX }
+        if self.bodies.has_large() { usize::MAX } else { self.waiting() }
+    }
+
+    /// Bytes that the transport has not accepted.
+    fn waiting(&self) -> usize {
+        self.half.output().len() + self.bodies.len()
     }
 
     /// Bytes that were given to the connection and not to the socket yet.
     pub(crate) fn unsent(&self) -> u64 {
-        let waiting = self.half.output().len() + self.tail.len() - self.tail_sent;
-        (waiting + self.transport.pending()) as u64
+        (self.waiting() + self.transport.pending()) as u64
     }
 
     /// Whether no more can be sent for now.
@@ -199,9 +206,7 @@ impl<'a, T> Wire<'a, T> {
         let was_blocked = std::mem::take(&mut self.blocked);
         self.held_back = None;
         loop {
-            let mut first = self.half.output();
-            let mut second = &self.tail[self.tail_sent..];
-            let mut granted = first.len() + second.len();
+            let mut granted = self.waiting();
             if granted == 0 {
                 break;
             }
@@ -213,19 +218,16 @@ impl<'a, T> Wire<'a, T> {
                         break;
                     }
                 };
-                first = &first[..granted.min(first.len())];
-                second = &second[..granted - first.len()];
             }
-            let written = self.transport.write(first, second);
+            let pieces = self.bodies.pieces(self.half.output(), granted);
+            let written = self.transport.write(&pieces);
             if let (Some(limit), sent) = (self.limit, written.as_ref().map_or(0, |sent| *sent)) {
                 limit.give_back(granted - sent);
             }
             match written {
                 Ok(sent) => {
-                    let of_first = sent.min(first.len());
-                    self.tail_sent += sent - of_first;
-                    let now = self.now();
-                    self.half.sent(of_first, now);
+                    let (of_output, now) = (self.bodies.take(sent), self.now());
+                    self.half.sent(of_output, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
@@ -234,10 +236,6 @@ impl<'a, T> Wire<'a, T> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.transport.closed(Some(error))),
             }
-        }
-        if self.tail_sent == self.tail.len() {
-            self.tail.clear();
-            self.tail_sent = 0;
         }
         // Accepted bytes that wait for the socket are sent though nothing follows them.
         if !self.blocked && self.transport.pending() > 0 {

@@ -159,7 +159,7 @@ impl<T> ClientConnection<T> {
     }
 
     /// Appends the header of a request, and remembers `what` until it is answered. Its body of `length` bytes must
-    /// follow: by [`body`](Self::body), or sent by the caller itself when the output is empty.
+    /// follow: by [`body`](Self::body), or sent by the caller itself behind the output that is there now.
     ///
     /// # Errors
     /// If a value is out of the protocol's range; nothing is sent then.

@@ -1,6 +1,6 @@
 //! Bytes for the remote command before the protocol begins: lines, and the bytes of a file behind them.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 
 use super::install::Unsent;
 use crate::error::install::InstallError;
@@ -47,7 +47,7 @@ impl Outgoing {
                     return Ok(());
                 }
             }
-            match socket.write(&self.bytes[self.sent..], &[]) {
+            match socket.write(&[IoSlice::new(&self.bytes[self.sent..])]) {
                 Ok(len) => self.sent += len,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Ok(()),

@@ -3,7 +3,7 @@
 mod socket;
 mod tls;
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use haul_protocol::{AccessToken, Pin};
 
@@ -164,19 +164,19 @@ impl Transport {
         }
     }
 
-    /// Accepts bytes of two pieces, the first one first; returns their number. Accepted bytes may not be on the wire yet:
+    /// Accepts bytes of the pieces, in their order; returns their number. Accepted bytes may not be on the wire yet:
     /// [`flush`](Self::flush) sends them.
     ///
     /// # Errors
     /// `WouldBlock` if no bytes are accepted now, or if the connection is gone.
-    pub fn write(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+    pub fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match &mut self.stream {
             Stream::Plain(socket) => {
-                let sent = socket.write(first, second)?;
+                let sent = socket.write(pieces)?;
                 self.moved += sent as u64;
                 Ok(sent)
             }
-            Stream::Tls(tls) => tls.write(first, second),
+            Stream::Tls(tls) => tls.write(pieces),
         }
     }
 

@@ -162,16 +162,15 @@ impl Socket {
         }
     }
 
-    /// Writes as many bytes of two pieces as the socket takes.
+    /// Writes as many bytes of the pieces as the socket takes.
     ///
     /// # Errors
     /// `WouldBlock` if it takes nothing now, or if the connection is gone.
-    pub fn write(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
-        let pieces = [IoSlice::new(first), IoSlice::new(second)];
+    pub fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.write_vectored(&pieces),
+            Self::Tcp(stream) => stream.write_vectored(pieces),
             #[cfg(unix)]
-            Self::Unix(stream) => stream.write_vectored(&pieces),
+            Self::Unix(stream) => stream.write_vectored(pieces),
         }
     }
 

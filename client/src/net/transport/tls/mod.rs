@@ -7,7 +7,7 @@
 mod handshake;
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -127,15 +127,15 @@ impl Tls {
         self.filled - self.sent
     }
 
-    /// Accepts plaintext of two pieces.
+    /// Accepts plaintext of the pieces, in their order.
     ///
     /// # Errors
     /// `WouldBlock` if bytes that were accepted before are still to be sent, or if the connection is gone.
-    pub(super) fn write(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+    pub(super) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush()?;
-        let first = &first[..first.len().min(PIECE)];
-        let second = &second[..second.len().min(PIECE - first.len())];
-        for piece in [first, second] {
+        let mut accepted = 0;
+        for piece in pieces {
+            let piece = &piece[..piece.len().min(PIECE - accepted)];
             let mut is_encrypted = piece.is_empty();
             while !is_encrypted {
                 is_encrypted = match self.step(&mut [], piece) {
@@ -145,10 +145,11 @@ impl Tls {
                     Err(error) => return Err(self.broken(error)),
                 };
             }
+            accepted += piece.len();
         }
         match self.flush() {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(first.len() + second.len()),
+            _ => Ok(accepted),
         }
     }
 
@@ -158,7 +159,7 @@ impl Tls {
     /// `WouldBlock` if some still waits, or if the connection is gone.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while self.sent < self.filled {
-            match self.socket.write(&self.outgoing[self.sent..self.filled], &[]) {
+            match self.socket.write(&[IoSlice::new(&self.outgoing[self.sent..self.filled])]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => {
                     self.sent += sent;
