@@ -1,5 +1,7 @@
 //! `haul get`, and `haul sync` from a server, while somebody moves, removes or covers directories of the target.
 
+use std::io::ErrorKind;
+
 use haul_tests::mounts::haul_after;
 use haul_tests::prelude::*;
 
@@ -108,9 +110,13 @@ fn target_that_was_moved_away_while_files_came_is_a_failure_and_gives_no_receipt
 fn directory_that_was_removed_while_files_came_into_it_is_told() {
     let setting = setting();
     let (code, told) = during(&setting, &["get"], |place| {
-        // Files come meanwhile.
-        fs::rename(place.join("here"), place.join("gone")).unwrap();
-        fs::remove_dir_all(place.join("gone")).unwrap();
+        let gone = place.join("gone");
+        fs::rename(place.join("here"), &gone).unwrap();
+        // Files come meanwhile, also into the directory that was just emptied.
+        eventually("the directory is removed", || match fs::remove_dir_all(&gone) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => false,
+            removed => removed.map(|()| true).unwrap(),
+        });
     });
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("its directory was removed while files came"), "{told}");
