@@ -4,12 +4,10 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::body::Body;
+use super::transport::PIECES;
 
 /// Bytes of the longest body whose buffer is one of several. The buffers of longer ones would take too much memory.
 const LARGE: usize = 128 * 1024;
-
-/// Pieces that are sent at once, at most.
-pub(super) const PIECES: usize = 16;
 
 /// Bodies that wait to be sent between the bytes of the output, which are their headers and all requests without a body.
 ///

@@ -14,6 +14,9 @@ use crate::error::ssh::{Remote, SshError};
 pub use socket::Socket;
 pub use tls::{HandshakeError, Tls};
 
+/// Pieces that are given to [`Transport::write`] at once, at most.
+pub(super) const PIECES: usize = 16;
+
 /// The people who can read and change the bytes on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrecy {
@@ -164,8 +167,8 @@ impl Transport {
         }
     }
 
-    /// Accepts bytes of the pieces, in their order; returns their number. Accepted bytes may not be on the wire yet:
-    /// [`flush`](Self::flush) sends them.
+    /// Accepts bytes of the pieces, of which there are [`PIECES`] at most, in their order; returns their number. Accepted bytes
+    /// may not be on the wire yet: [`flush`](Self::flush) sends them.
     ///
     /// # Errors
     /// `WouldBlock` if no bytes are accepted now, or if the connection is gone.
