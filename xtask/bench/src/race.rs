@@ -3,10 +3,12 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use haul_tests::binaries::Binaries;
+use haul_tests::hauld::Hauld;
 use haul_tests::random::Random;
 use haul_tests::{eventually, tree};
 use rustix::fs::sync;
@@ -17,7 +19,7 @@ use super::line;
 use super::memory::Memory;
 use super::peer::{Peer, Place, peers_of};
 use super::timed::{Figures, Timed};
-use super::workload::{Amounts, Workload, copy, count, sample, warm};
+use super::workload::{Amounts, Direction, Workload, copy, count, sample, warm};
 
 /// A peer that would need longer for all does this part of the work, once.
 const PATIENCE: f64 = 60.0;
@@ -87,7 +89,14 @@ impl<'a> Race<'a> {
         // A server that has the source has nothing else.
         let directory = memory.path().join("sources");
         fs::create_dir(&directory)?;
-        let source = workload.make(&directory, amounts)?;
+        let source = match workload.direction() {
+            Direction::Send => workload.make(&directory, amounts)?,
+            Direction::Read => {
+                let here = TempDir::new_in(memory)?;
+                let made = workload.make(here.path(), amounts)?;
+                put(binaries, &made, &directory, &here.path().join("log"))?
+            }
+        };
         let part = memory.path().join("part");
         fs::create_dir(&part)?;
         let sample = sample(&source, &part, PART)?;
@@ -253,4 +262,14 @@ fn file_system(directory: &Path) -> anyhow::Result<String> {
         })
         .max_by_key(|(len, _)| *len);
     Ok(found.map_or("?", |(_, kind)| kind).to_owned())
+}
+
+/// Puts what will be read back into the root of a server, as its owner would have: hauld keeps the digests of large files.
+/// Returns its place there.
+fn put(binaries: &Binaries, made: &Path, root: &Path, log: &Path) -> anyhow::Result<PathBuf> {
+    let server = Hauld::start_at(root, log, Command::new(&binaries.hauld), &[])?;
+    let mut haul = Command::new(&binaries.haul);
+    let status = haul.args(["put", "--quiet"]).arg(made).arg(server.address()).status()?;
+    ensure!(status.success(), "haul ended with {status}");
+    Ok(root.join(made.file_name().context("a source has a name")?))
 }
