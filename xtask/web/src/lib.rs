@@ -1,5 +1,6 @@
 //! Uploads over HTTP to hauld beside the same to nginx (its module `dav`): one large file by curl, and many small ones over kept
-//! connections. hauld computes the BLAKE3 of each file meanwhile, and nginx computes none.
+//! connections. hauld computes the BLAKE3 of each file meanwhile, and nginx computes none; hauld runs once with the flushes of its
+//! default, and once without any, as nginx has none.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
@@ -40,7 +41,7 @@ pub struct Options {
     #[arg(long, default_value_t = 6)]
     connections: usize,
 
-    /// Rounds, in each of which both servers have one turn; the first one is not counted.
+    /// Rounds, in each of which each server has one turn; the first one is not counted.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
 
@@ -53,7 +54,7 @@ pub struct Options {
     out: PathBuf,
 }
 
-/// Measures both servers in turn, and writes the table.
+/// Measures the servers in turn, and writes the table.
 ///
 /// # Errors
 /// If nginx or curl is missing, or a file did not arrive as it was sent.
@@ -64,8 +65,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     puts::fill(&large, options.mib << 20)?;
     let mut report = Report::default();
     for round in 0..=options.rounds {
-        // Neither is always the first of a round.
-        let order = [[Kind::Hauld, Kind::Nginx], [Kind::Nginx, Kind::Hauld]][round % 2];
+        // None is always the first of a round.
+        let mut order = Kind::ALL;
+        order.rotate_left(round % Kind::ALL.len());
         for kind in order {
             let one = |run: &dyn Fn(&Server) -> anyhow::Result<()>| -> anyhow::Result<Turn> {
                 let directory = TempDir::new_in(place.path())?;

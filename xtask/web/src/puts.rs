@@ -1,4 +1,4 @@
-//! The uploads, the same to both servers.
+//! The uploads, the same to each server.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};

@@ -1,4 +1,4 @@
-//! The table: medians of both servers, and the ratio of each round.
+//! The table: medians of the servers, and the ratio of each round.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,18 +18,19 @@ pub(crate) struct Turn {
 /// All turns: of the large file, and of the small ones.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    hauld: [Vec<Turn>; 2],
-    nginx: [Vec<Turn>; 2],
+    /// In the order of [`Kind::ALL`].
+    turns: [[Vec<Turn>; 2]; Kind::ALL.len()],
 }
 
 impl Report {
     pub(crate) fn add(&mut self, kind: Kind, large: Turn, small: Turn) {
-        let turns = match kind {
-            Kind::Hauld => &mut self.hauld,
-            Kind::Nginx => &mut self.nginx,
-        };
+        let turns = &mut self.turns[kind as usize];
         turns[0].push(large);
         turns[1].push(small);
+    }
+
+    fn of(&self, kind: Kind, work: usize) -> &[Turn] {
+        &self.turns[kind as usize][work]
     }
 
     /// As Markdown.
@@ -43,17 +44,24 @@ impl Report {
             ),
         ];
         for (index, work) in works.iter().enumerate() {
-            let (ours, theirs) = (&self.hauld[index], &self.nginx[index]);
             write!(text, "\n### {work}\n\n| | seconds | CPU s of the server |\n|---|---|---|\n")?;
-            for (name, turns) in [("hauld", ours), ("nginx", theirs)] {
-                let [wall, processor] = FIGURES.map(|figure| spread(turns, figure));
-                writeln!(text, "| {name} | {wall} | {processor} |")?;
+            for kind in Kind::ALL {
+                let [wall, processor] = FIGURES.map(|figure| spread(self.of(kind, index), figure));
+                writeln!(text, "| {} | {wall} | {processor} |", kind.name())?;
             }
-            let [wall, processor] = FIGURES.map(|figure| {
-                let ratios = ours.iter().zip(theirs).map(|(a, b)| figure(a) / figure(b));
-                middle(ratios.collect())
-            });
-            writeln!(text, "| hauld/nginx, round by round | {wall:.2} | {processor:.2} |")?;
+            let theirs = self.of(Kind::Nginx, index);
+            for kind in [Kind::Flushing, Kind::Hauld] {
+                let ours = self.of(kind, index);
+                let [wall, processor] = FIGURES.map(|figure| {
+                    let ratios = ours.iter().zip(theirs).map(|(a, b)| figure(a) / figure(b));
+                    middle(ratios.collect())
+                });
+                let name = kind.name();
+                writeln!(
+                    text,
+                    "| {name}, by nginx, round by round | {wall:.2} | {processor:.2} |"
+                )?;
+            }
         }
         Ok(text)
     }

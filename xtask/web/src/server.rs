@@ -1,4 +1,4 @@
-//! One of the two servers, in a directory of its own.
+//! One of the servers, in a directory of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,11 +9,27 @@ use haul_tests::hauld::Hauld;
 use crate::nginx::Nginx;
 use crate::processor;
 
-/// Which server.
+/// A server, and its promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// It flushes before it answers, as it does unless it is told otherwise.
+    Flushing,
+    /// It flushes nothing, and so promises what nginx does.
     Hauld,
     Nginx,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Flushing, Self::Hauld, Self::Nginx];
+
+    /// For the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Flushing => "hauld, durability `group`",
+            Self::Hauld => "hauld, durability `none`",
+            Self::Nginx => "nginx",
+        }
+    }
 }
 
 /// A running server.
@@ -27,9 +43,11 @@ impl Server {
     /// Starts one whose root is below this directory.
     pub(crate) fn start(kind: Kind, binaries: &Binaries, at: &Path) -> anyhow::Result<Self> {
         Ok(match kind {
-            Kind::Hauld => {
+            Kind::Flushing | Kind::Hauld => {
                 let command = Command::new(&binaries.hauld);
-                Self::Hauld(Hauld::start_at(&at.join("root"), &at.join("log"), command, &[])?)
+                let durability = if kind == Kind::Hauld { "none" } else { "group" };
+                let args = ["--durability", durability];
+                Self::Hauld(Hauld::start_at(&at.join("root"), &at.join("log"), command, &args)?)
             }
             Kind::Nginx => Self::Nginx(Nginx::start(at)?),
         })
