@@ -184,8 +184,8 @@ pub enum ConnectionError {
         /// The least value that haul works with.
         least: u64,
     },
-    /// The server is an older one.
-    #[error("this server gives no files back: its hauld is older than this haul")]
+    /// The server lacks the feature `get`.
+    #[error("this server gives no files back: it lacks the feature `get`, as an older hauld does")]
     GivesNothingBack,
     /// The server speaks another version of the protocol than it was asked for.
     #[error("this haul can't work with the server: it answers with version {0} of the protocol")]
