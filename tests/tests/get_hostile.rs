@@ -214,6 +214,24 @@ fn part_that_is_not_right_is_never_in_a_file() {
     }
 }
 
+/// Such an answer is none, so nothing else is asked over that connection.
+#[test]
+fn answer_to_cat_without_its_digest_or_its_bytes_ends_the_connection() {
+    let digest = || json!(blake3::hash(b"one").to_string());
+    let answers: [(Value, &[u8]); 3] = [
+        (json!({"filesize": 3, "state": STATE}), b"one"),
+        (json!({"filesize": 3, "state": STATE, "blake3": digest()}), b"on"),
+        (json!({"filesize": 8 * MIB, "state": STATE, "blake3": digest()}), &[0; 1 << 20]),
+    ];
+    for (answer, body) in answers {
+        let server = Scripted::start(move |_, _| (answer.clone(), body.to_vec()));
+        let names = ["a", "b"].map(|name| format!("{}/{name}", server.address));
+        let (code, told) = server.run(&["cat", &names[0], &names[1]]);
+        assert_eq!(code, Some(3), "{told}");
+        assert!(!told.contains("damaged"), "{told}");
+    }
+}
+
 #[test]
 fn size_of_a_file_makes_nothing_of_that_size() {
     for size in [(1_u64 << 53) - 1, 1 << 40, (1 << 40) + 1] {

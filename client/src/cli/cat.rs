@@ -216,9 +216,10 @@ impl Cat {
                     },
                 );
                 self.cvs.extend(cv);
-                cv.is_some() && cv == facts.cv
+                cv == Some(facts.cv.ok_or_else(wrong)?)
             }
-            Err(_) => body.len() as u64 == facts.size && facts.digest == Some(Digest::of(body)),
+            Err(_) if body.len() as u64 != facts.size => return Err(wrong()),
+            Err(_) => facts.digest.ok_or_else(wrong)? == Digest::of(body),
         };
         if facts.digest.is_some() {
             known.digest = facts.digest;
