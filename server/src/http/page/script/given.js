@@ -9,18 +9,28 @@ const entriesOf = async directory => {
     entries.push(...some);
   }
 };
-const walk = async (entry, above, dir) => {
+// Nothing, if it can't be read.
+const fileOf = entry => new Promise(resolve => entry.file(resolve, () => resolve()));
+const unreadable = (path, dir) => {
+  const item = { dir, path, file: null, size: 0, state: 'fail', sent: 0 };
+  items.push(item);
+  total.count += 1;
+  fail(item, 'it can’t be read');
+};
+const walk = async (entry, file, above, dir) => {
   const path = above + entry.name;
+  if (entry.isFile) {
+    const known = await file;
+    return known ? add(path, known, dir) : unreadable(path, dir);
+  }
   try {
-    if (entry.isFile) return add(path, await new Promise((resolve, reject) => entry.file(resolve, reject)), dir);
     const entries = await entriesOf(entry);
     if (!entries.length) add(path, null, dir);
-    for (const inside of entries) await walk(inside, `${path}/`, dir);
+    // The browser asks another process for each file, so all files of a directory are asked for at once.
+    const found = entries.map(inside => inside.isFile && fileOf(inside));
+    for (const [at, inside] of entries.entries()) await walk(inside, found[at], `${path}/`, dir);
   } catch {
-    const item = { dir, path, file: null, size: 0, state: 'fail', sent: 0 };
-    items.push(item);
-    total.count += 1;
-    fail(item, 'it can’t be read');
+    unreadable(path, dir);
   }
 };
 
@@ -32,7 +42,7 @@ const take = async (list, dir) => {
   reading += 1;
   for (const one of list) {
     if (one instanceof File) add(one.webkitRelativePath || one.name, one, dir);
-    else await walk(one, '', dir);
+    else await walk(one, one.isFile && fileOf(one), '', dir);
   }
   reading -= 1;
   begin(before);
