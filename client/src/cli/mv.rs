@@ -170,7 +170,8 @@ impl Failed {
 impl Renaming<'_> {
     fn run(&mut self, asking: &mut Asking<'_>) -> Result<Result<(), Failed>, ConnectionError> {
         if !asking.has_feature(RENAME) {
-            let why = "this server can't rename: it lacks the feature `rename`, as an older hauld does";
+            let why =
+                "this server can't rename: it lacks the feature `rename`, as an older hauld does";
             return Ok(Err(Failed::new(self.from, why)));
         }
         let to = match &self.to {

@@ -42,7 +42,8 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
     let reaching = options.connection.reaching;
     let done = oneshot::at(destination, &NEEDS, reaching, &ending, &mut |asking, _| {
         if repeated && !asking.has_feature(REPEATED) {
-            told = Err(lost(name, &"the server lacks the feature `repeated`, as an older hauld does"));
+            told =
+                Err(lost(name, &"the server lacks the feature `repeated`, as an older hauld does"));
             return Ok(());
         }
         // If the answer was lost, somebody may have published since: the server only tells then whether this rollback was
