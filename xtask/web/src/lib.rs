@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
 mod nginx;
+mod page;
 mod processor;
 mod puts;
 mod report;
@@ -57,7 +58,7 @@ pub struct Options {
 /// Measures the servers in turn, and writes the table.
 ///
 /// # Errors
-/// If nginx or curl is missing, or a file did not arrive as it was sent.
+/// If nginx, curl, node or Chromium is missing, or a file did not arrive as it was sent.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     let place = TempDir::new_in(&options.tmp)?;
@@ -87,7 +88,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         }
     }
     ensure!(options.rounds > 0, "no round is counted");
-    let text = report.text(options)?;
+    let mut text = report.text(options)?;
+    text += &page::measure(&binaries, options.rounds, &options.tmp)?;
     print!("{text}");
     fs::create_dir_all(&options.out)?;
     fs::write(options.out.join("web.md"), text)?;

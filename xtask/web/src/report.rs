@@ -78,7 +78,8 @@ fn spread(turns: &[Turn], figure: fn(&Turn) -> f64) -> String {
     format!("{:.2} ({least:.2} to {most:.2})", middle(all))
 }
 
-fn middle(mut all: Vec<f64>) -> f64 {
+/// The median.
+pub(crate) fn middle(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
 }
