@@ -1,12 +1,13 @@
 //! The hook `before-put`: one program that is kept running, and is asked before the bytes of a file are taken.
 //!
 //! A connection puts its question into a queue and waits for its turn; no worker waits. One thread writes the questions of all
-//! connections to the program, a line for each file, and reads a line for each answer, in any order. If the program does not answer in
-//! time, ends, or says what is no answer, all open questions have failed, the program is killed, and is started again.
+//! connections to the program, a few at a time ([`Questions`]), a line for each file, and reads a line for each answer, in any
+//! order. If the program does not answer in time, ends, or says what is no answer, all open questions have failed, the program is
+//! killed, and is started again.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use super::last::Last;
 use super::output::Output;
 use super::program::{Ended, Running};
 use super::question::{Answer, Asked, Question, line, parse};
+use super::questions::Questions;
 use super::{BEFORE_PUT, Failure, Program};
 use crate::audit::Who;
 use crate::locks::{Mutex, Rank};
@@ -26,9 +28,6 @@ use crate::metrics::Metrics;
 /// Pauses before the program is started again, each twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Bytes of questions that the program has not read. More fail at once.
-const MOST: usize = 8 << 20;
 
 /// Bytes of the longest line of the program.
 const LONGEST: usize = 64 * 1024;
@@ -45,14 +44,7 @@ pub(crate) struct BeforePut {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// The number of the next question.
-    next: u64,
-    /// Lines that are not on their way to the program.
-    lines: String,
-    /// Open questions by their numbers: each is about one file of a [`Question`].
-    open: HashMap<u64, (Arc<Question>, usize)>,
-    /// When each has to be answered; those that are answered stay here until then.
-    due: VecDeque<(Instant, u64)>,
+    questions: Questions,
     stops: bool,
 }
 
@@ -84,22 +76,20 @@ impl BeforePut {
         waker: Waker,
     ) -> Arc<Question> {
         let question = Arc::new(Question::new(files.len(), waker));
-        let due = Instant::now() + self.program.time;
+        let first = self.queue.lock().questions.numbers(files.len());
+        let lines = (first..).zip(files).map(|(number, file)| line(number, file, who, dialect));
+        let lines = lines.collect();
+        let client = match &who.account {
+            Some(account) => format!("account {account}"),
+            None => host(&who.address),
+        };
         let mut queue = self.queue.lock();
-        let is_full = queue.lines.len() > MOST || queue.stops;
-        for (at, file) in files.iter().enumerate().filter(|_| !is_full) {
-            let number = queue.next;
-            queue.next += 1;
-            queue.open.insert(number, (Arc::clone(&question), at));
-            queue.due.push_back((due, number));
-            let line = line(number, file, who, dialect);
-            queue.lines.push_str(&line);
-        }
+        let is_taken = !queue.stops && queue.questions.add(&client, &question, first, lines);
         drop(queue);
-        if is_full {
-            question.is_given_up();
-        } else {
+        if is_taken {
             self.ring();
+        } else {
+            question.is_given_up();
         }
         question
     }
@@ -147,6 +137,7 @@ impl BeforePut {
                 }
                 None => match self.program.host.run(self.program.number) {
                     Ok(running) => {
+                        self.queue.lock().questions.started(Instant::now());
                         talk = Some(Talk { running, out: Vec::new(), line: Vec::new() });
                         None
                     }
@@ -174,11 +165,8 @@ impl BeforePut {
     ) -> Result<bool, String> {
         let now = Instant::now();
         let mut queue = self.queue.lock();
-        talk.out.extend_from_slice(std::mem::take(&mut queue.lines).as_bytes());
-        while queue.due.front().is_some_and(|(_, number)| !queue.open.contains_key(number)) {
-            queue.due.pop_front();
-        }
-        let due = queue.due.front().map(|(due, _)| *due);
+        queue.questions.ask(&mut talk.out, now);
+        let due = queue.questions.due(self.program.time);
         drop(queue);
         if due.is_some_and(|due| due <= now) {
             return Err(format!("has not answered within {:?}", self.program.time));
@@ -219,28 +207,39 @@ impl BeforePut {
 
     fn answer(&self, number: u64, answer: Answer, metrics: &Metrics) {
         // An answer that comes twice, or late, is of no use.
-        let Some((question, at)) = self.queue.lock().open.remove(&number) else { return };
-        match &answer {
-            Answer::Allowed => metrics.hooks.allowed.add(1),
-            Answer::Refused(_) => metrics.hooks.refused_files.add(1),
-            Answer::Failed(_) => metrics.hooks.unanswered.add(1),
-            Answer::NotAsked(_) => {}
-        }
-        if let Some(waker) = question.answer(at, answer) {
-            waker.wake();
+        let answered = self.queue.lock().questions.answered(number, Instant::now());
+        if let Some(file) = answered {
+            give(file, answer, metrics);
         }
     }
 
     /// All open questions have failed.
     fn fail_all(&self, why: &str, metrics: &Metrics) {
-        let mut queue = self.queue.lock();
-        queue.lines.clear();
-        queue.due.clear();
-        let open: Vec<u64> = queue.open.keys().copied().collect();
-        drop(queue);
-        for number in open {
-            self.answer(number, Answer::Failed(why.to_owned()), metrics);
+        let all = self.queue.lock().questions.take_all();
+        for file in all {
+            give(file, Answer::Failed(why.to_owned()), metrics);
         }
+    }
+}
+
+/// The part of an address that all connections of a machine have in common.
+fn host(address: &str) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => address.ip().to_string(),
+        Err(_) => address.to_owned(),
+    }
+}
+
+/// Gives a connection the answer about a file, and wakes it with the last one.
+fn give((question, at): (Weak<Question>, usize), answer: Answer, metrics: &Metrics) {
+    match &answer {
+        Answer::Allowed => metrics.hooks.allowed.add(1),
+        Answer::Refused(_) => metrics.hooks.refused_files.add(1),
+        Answer::Failed(_) => metrics.hooks.unanswered.add(1),
+        Answer::NotAsked(_) => {}
+    }
+    if let Some(waker) = question.upgrade().and_then(|question| question.answer(at, answer)) {
+        waker.wake();
     }
 }
 
@@ -270,9 +269,6 @@ impl Talk {
             }
         }
         self.out.drain(..written);
-        if self.out.len() > MOST {
-            return Err(String::from("does not read the questions"));
-        }
         Ok(())
     }
 

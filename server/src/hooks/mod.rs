@@ -12,6 +12,7 @@ mod output;
 pub(crate) mod post;
 pub(crate) mod program;
 pub(crate) mod question;
+mod questions;
 mod reader;
 mod record;
 mod recovered;
