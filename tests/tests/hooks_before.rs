@@ -85,6 +85,16 @@ fn form(address: &str, names: &[&str]) -> u16 {
     ask(address, "POST /", &fields, body.as_bytes()).status
 }
 
+/// Its time to start is not that for an answer.
+#[test]
+fn program_that_is_slow_to_start_is_waited_for() {
+    let hook = Hook::new(&format!("sleep 0.5\n{NO_BAD}"));
+    let server = hooked(&hook, &["--hook-answer", "100ms"]);
+    let mut peer = server.peer();
+    peer.send(&put(1, "a", b"x"), b"x").unwrap();
+    assert_eq!(peer.receive().unwrap().0["ack"], 1);
+}
+
 #[test]
 fn file_that_is_refused_does_not_come_whichever_way_it_would() {
     for durability in ["none", "group"] {

@@ -6,7 +6,6 @@
 //! killed, and is started again.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -81,7 +80,8 @@ impl BeforePut {
         let lines = lines.collect();
         let client = match &who.account {
             Some(account) => format!("account {account}"),
-            None => host(&who.address),
+            // Many machines may be behind one address, and one connection asks one question at a time.
+            None => who.address.clone(),
         };
         let mut queue = self.queue.lock();
         let is_taken = !queue.stops && queue.questions.add(&client, &question, first, lines);
@@ -219,14 +219,6 @@ impl BeforePut {
         for file in all {
             give(file, Answer::Failed(why.to_owned()), metrics);
         }
-    }
-}
-
-/// The part of an address that all connections of a machine have in common.
-fn host(address: &str) -> String {
-    match address.parse::<SocketAddr>() {
-        Ok(address) => address.ip().to_string(),
-        Err(_) => address.to_owned(),
     }
 }
 

@@ -112,7 +112,7 @@ impl<'a> Reach<'a> {
                 "confined to the root"
             ),
             None => tracing::warn!(
-                "not confined: this kernel has no Landlock, or that of before Linux 5.19"
+                "not confined: this kernel has no Landlock, or that of before Linux 5.19, or a filter of system calls forbids it"
             ),
         }
         Ok(())
