@@ -86,7 +86,7 @@ fn settings(command: &Command) -> String {
         setting(&mut page, name, argument);
     }
     page.control("SH", ["EXAMPLE"]).control("nf", []);
-    page.text([roman("root = \"/srv/haul\"\nlisten = [\"0.0.0.0:443\", \"unix:/run/hauld.sock\"]\nkeep-free = \"10GiB\"")]);
+    page.text([roman("root = \"/srv/haul\"\nlisten = [\"0.0.0.0:8080\"]\nkeep-free = \"10GiB\"")]);
     page.control("fi", []);
     page.control("SH", ["SEE ALSO"]).text([roman("hauld(8), hauld-config(8)")]);
     page.render()
