@@ -10,6 +10,9 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// Takes a whole run's lines, or none of them.
+pub const WHOLE: &str = "cat > tmp.$$ && mv tmp.$$ \"$(date +%s%N).$$.run\"";
+
 /// A program that is told of changes, in a directory of its own.
 #[derive(Debug)]
 pub struct Hook {
@@ -29,6 +32,13 @@ impl Hook {
     #[must_use]
     pub fn taking() -> Self {
         Self::new("cat >> told")
+    }
+
+    /// A program that may be killed at any moment, and has then taken either all lines of its run or none. Each run leaves a
+    /// file; [`taken`](Self::taken) reads them all.
+    #[must_use]
+    pub fn taking_whole_runs() -> Self {
+        Self::new(WHOLE)
     }
 
     /// From now on it is another script.
@@ -74,6 +84,18 @@ impl Hook {
         let text = self.text("told");
         let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         whole.map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    }
+
+    /// All events that whole runs have taken, in their order.
+    #[must_use]
+    pub fn taken(&self) -> Vec<Value> {
+        let is_run = |path: &PathBuf| path.extension().is_some_and(|end| end == "run");
+        let files = fs::read_dir(self.directory()).unwrap().map(|entry| entry.unwrap().path());
+        let mut runs: Vec<PathBuf> = files.filter(is_run).collect();
+        runs.sort();
+        let texts = runs.iter().map(|run| fs::read_to_string(run).unwrap());
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        texts.flat_map(|text| text.lines().map(parse).collect::<Vec<Value>>()).collect()
     }
 
     /// The names in these events.

@@ -3,17 +3,17 @@
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 #![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use crate::DEADLINE;
 
-/// One connection.
+/// One connection, over TCP or any other stream.
 #[derive(Debug)]
-pub struct HttpPeer {
-    reader: BufReader<TcpStream>,
+pub struct HttpPeer<S = TcpStream> {
+    reader: BufReader<S>,
 }
 
 /// An answer.
@@ -56,13 +56,27 @@ impl HttpPeer {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { reader: BufReader::new(stream) }
+        Self::on(stream)
     }
 
     /// The socket.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         self.reader.get_ref()
+    }
+
+    /// Ends this side, and returns all that the server still says before it ends its own.
+    pub fn end(mut self) -> Vec<u8> {
+        let _ = self.stream().shutdown(Shutdown::Write);
+        self.rest()
+    }
+}
+
+impl<S: Read + Write> HttpPeer<S> {
+    /// Over a stream with settings of its own.
+    #[must_use]
+    pub fn on(stream: S) -> Self {
+        Self { reader: BufReader::new(stream) }
     }
 
     /// Sends bytes as they are.
@@ -72,8 +86,17 @@ impl HttpPeer {
 
     /// Sends a request with these fields, `\r\n` behind each, and a body.
     pub fn ask(&mut self, first: &str, fields: &str, body: &[u8]) {
+        self.try_ask(first, fields, body).unwrap();
+    }
+
+    /// The same, over a connection that may break.
+    ///
+    /// # Errors
+    /// If it breaks.
+    pub fn try_ask(&mut self, first: &str, fields: &str, body: &[u8]) -> io::Result<()> {
         let head = format!("{first} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
-        self.send([head.as_bytes(), body].concat());
+        self.reader.get_mut().write_all(&[head.as_bytes(), body].concat())?;
+        self.reader.get_mut().flush()
     }
 
     /// The next answer.
@@ -83,49 +106,57 @@ impl HttpPeer {
 
     /// The answer to a request of this method: one to HEAD has no body.
     pub fn receive_of(&mut self, method: &str) -> Reply {
+        self.try_receive_of(method).unwrap()
+    }
+
+    /// The same, over a connection that may break.
+    ///
+    /// # Errors
+    /// If it breaks, or the answer is none (`InvalidData`).
+    pub fn try_receive_of(&mut self, method: &str) -> io::Result<Reply> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert_ne!(
-                self.reader.read_line(&mut head).unwrap(),
-                0,
-                "it ends within a head: {head}"
-            );
-        }
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut reply = Reply { status, head, body: Vec::new() };
-        if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
-            return reply;
-        }
-        if reply.field("Transfer-Encoding") == "chunked" {
-            loop {
-                let mut line = String::new();
-                self.reader.read_line(&mut line).unwrap();
-                let len = usize::from_str_radix(line.trim_end(), 16).unwrap();
-                let mut chunk = vec![0; len + 2];
-                self.reader.read_exact(&mut chunk).unwrap();
-                assert!(chunk.ends_with(b"\r\n"));
-                reply.body.extend_from_slice(&chunk[..len]);
-                if len == 0 {
-                    return reply;
-                }
+            if self.reader.read_line(&mut head)? == 0 {
+                let why = format!("it ends within a head: {head}");
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, why));
             }
         }
-        let len = reply.field("Content-Length").parse().unwrap();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let mut reply =
+            Reply { status: status.ok_or_else(|| wrong(&head))?, head, body: Vec::new() };
+        if method == "HEAD" || matches!(reply.status, 100..=199 | 204 | 304) {
+            return Ok(reply);
+        }
+        if reply.field("Transfer-Encoding") == "chunked" {
+            while self.chunk(&mut reply)? > 0 {}
+            return Ok(reply);
+        }
+        let len = reply.field("Content-Length").parse().map_err(|_| wrong(&reply.head))?;
         reply.body = vec![0; len];
-        self.reader.read_exact(&mut reply.body).unwrap();
-        reply
+        self.reader.read_exact(&mut reply.body)?;
+        Ok(reply)
+    }
+
+    /// Reads a chunk of an answer's body; returns its length.
+    fn chunk(&mut self, reply: &mut Reply) -> io::Result<usize> {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 || !line.ends_with('\n') {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let len = usize::from_str_radix(line.trim_end(), 16).map_err(|_| wrong(&line))?;
+        let mut chunk = vec![0; len + 2];
+        self.reader.read_exact(&mut chunk)?;
+        if !chunk.ends_with(b"\r\n") {
+            return Err(wrong("a chunk without an end"));
+        }
+        reply.body.extend_from_slice(&chunk[..len]);
+        Ok(len)
     }
 
     /// One request and its answer.
     pub fn get(&mut self, first: &str) -> Reply {
         self.ask(first, "", b"");
         self.receive_of(first.split(' ').next().unwrap())
-    }
-
-    /// Ends this side, and returns all that the server still says before it ends its own.
-    pub fn end(mut self) -> Vec<u8> {
-        let _ = self.stream().shutdown(Shutdown::Write);
-        self.rest()
     }
 
     /// All that the server says before it ends its side.
@@ -135,6 +166,11 @@ impl HttpPeer {
         let _ = self.reader.read_to_end(&mut rest);
         rest
     }
+}
+
+/// The server has sent text that is no HTTP.
+fn wrong(text: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("no answer of HTTP: {text}"))
 }
 
 /// One request over a connection of its own.

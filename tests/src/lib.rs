@@ -42,6 +42,7 @@ pub mod stdio;
 pub mod threads;
 pub mod tls;
 pub mod tree;
+pub mod tus;
 pub mod upload;
 pub mod user;
 

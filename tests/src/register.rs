@@ -50,6 +50,14 @@ impl Register {
         shown(self.hauld(&["user", "rotate", name]).args(words))
     }
 
+    /// Lets `hauld` with these words change the accounts or the key, such as `user remove NAME`.
+    ///
+    /// # Errors
+    /// If hauld does not end with success.
+    pub fn change(&self, words: &[&str]) -> anyhow::Result<()> {
+        done(&mut self.hauld(words)).map(drop)
+    }
+
     /// The pin of the server's key, which is made if there is none.
     ///
     /// # Errors

@@ -7,24 +7,6 @@ use haul_tests::hook::Hook;
 use haul_tests::prelude::*;
 use haul_tests::random::Random;
 
-/// A whole run's lines, or none of them: the program may be killed as well.
-const WHOLE: &str = "cat > tmp.$$ && mv tmp.$$ \"$(date +%s%N).$$\"";
-
-/// All events that runs of the program have taken.
-fn told(hook: &Hook) -> Vec<Value> {
-    let mut runs: Vec<PathBuf> = fs::read_dir(hook.directory())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with('1'))
-        .collect();
-    runs.sort();
-    let lines = runs.iter().flat_map(|run| {
-        let text = fs::read_to_string(run).unwrap();
-        text.lines().map(str::to_owned).collect::<Vec<_>>()
-    });
-    lines.map(|line| serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"))).collect()
-}
-
 /// Puts files until the server is gone; tells which of them were acknowledged.
 fn put_until_the_end(
     address: &str,
@@ -51,7 +33,7 @@ fn put_until_the_end(
 }
 
 fn loses_nothing(durability: &str) {
-    let hook = Hook::new(WHOLE);
+    let hook = Hook::taking_whole_runs();
     let own = hook.words("--on-commit");
     let words = [own[0].as_str(), &own[1], "--durability", durability];
     let mut server = server_with(&words);
@@ -72,7 +54,7 @@ fn loses_nothing(durability: &str) {
         server.becomes(next);
     }
     let digests = || {
-        let told = told(&hook);
+        let told = hook.taken();
         let files = told.into_iter().filter(|event| event["event"] == "file");
         files.map(|event| event["digest"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
     };
@@ -82,7 +64,7 @@ fn loses_nothing(durability: &str) {
     });
     // A file that was not acknowledged may be told after those that were.
     let last = || {
-        let told = told(&hook).into_iter().filter(|event| event["event"] == "file");
+        let told = hook.taken().into_iter().filter(|event| event["event"] == "file");
         let last =
             told.map(|event| (event["name"].as_str().unwrap().to_owned(), event["digest"].clone()));
         last.collect::<BTreeMap<_, _>>()

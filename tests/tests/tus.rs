@@ -2,38 +2,10 @@
 
 use haul_tests::http::{HttpPeer, Reply, ask};
 use haul_tests::prelude::*;
+use haul_tests::tus::{BYTES, TUS, base64, metadata};
 
 /// SHA-256 of `abc`.
 const SHA_OF_ABC: &str = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
-
-/// Bytes in base64.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            let letter = LETTERS[usize::try_from(bits >> (18 - 6 * at) & 63).unwrap()];
-            text.push(if at <= three.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
-}
-
-/// The fields of every request of tus.
-pub(crate) const TUS: &str = "Tus-Resumable: 1.0.0\r\n";
-
-/// Those of one that brings bytes.
-pub(crate) const BYTES: &str =
-    "Tus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n";
-
-/// Metadata of these pairs.
-pub(crate) fn metadata(pairs: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> =
-        pairs.iter().map(|(key, value)| format!("{key} {}", base64(value.as_bytes()))).collect();
-    format!("Upload-Metadata: {}\r\n", pairs.join(","))
-}
 
 /// Begins an upload of a file of this size; returns its address.
 pub(crate) fn begin(server: &Hauld, name: &str, size: usize) -> String {

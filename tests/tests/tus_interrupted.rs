@@ -2,8 +2,9 @@
 
 use haul_tests::http::{HttpPeer, ask};
 use haul_tests::prelude::*;
+use haul_tests::tus::{BYTES, TUS, metadata};
 
-use crate::tus::{BYTES, TUS, begin, head, metadata, offset, patch, some};
+use crate::tus::{begin, head, offset, patch, some};
 
 /// A request that announces more bytes than it sends.
 fn half(server: &Hauld, at: &str, offset: usize, bytes: &[u8]) -> HttpPeer {
