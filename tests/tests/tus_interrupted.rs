@@ -144,6 +144,23 @@ fn file_that_can_not_fit_is_refused_before_its_first_byte() {
     assert!(server.partials().unwrap().is_empty());
 }
 
+/// Its client does not know where it is, so nobody could go on with it.
+#[test]
+fn upload_that_is_refused_within_its_first_bytes_leaves_nothing() {
+    let server = server();
+    let mut peer = HttpPeer::connect(server.address());
+    let fields = format!(
+        "{BYTES}Upload-Length: 3\r\nTransfer-Encoding: chunked\r\n{}",
+        metadata(&[("filename", "a")])
+    );
+    peer.ask("POST /.haul/tus/", &fields, b"2\r\nab\r\n");
+    eventually("bytes are written", || partial_len(&server) == 2);
+    peer.send("2\r\ncd\r\n");
+    let reply = peer.receive();
+    assert_eq!(reply.status, 413, "{}", reply.text());
+    assert!(server.partials().unwrap().is_empty(), "{:?}", server.partials());
+}
+
 #[test]
 fn upload_of_one_account_is_unknown_to_another() {
     let all = "--rights put,replace,delete,list,get";

@@ -176,7 +176,11 @@ impl Connection {
                     self.complete(Done { reply_to: file.reply_to(), result: Err(refusal) })
                 }
                 Sink::Part { id, .. } => self.refuse(id, refusal),
-                Sink::Ordered(body) => self.refuse(body.id, refusal),
+                Sink::Ordered(body) => {
+                    let id = body.id;
+                    body.end_refused();
+                    self.refuse(id, refusal);
+                }
                 Sink::Check(check) => self.refuse(check.id, refusal),
                 Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), refusal),
                 Sink::Fetch(wants) => self.refuse(wants.id, refusal),

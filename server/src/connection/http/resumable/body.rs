@@ -23,6 +23,8 @@ pub(super) struct Told {
     pub(super) spoken: Spoken,
     /// It begins the upload.
     pub(super) creates: bool,
+    /// Its client knows where the upload is.
+    pub(super) is_known: bool,
     /// The length of the file, which the client tells only now.
     pub(super) size: Option<u64>,
     pub(super) checksum: Option<Checksum>,
@@ -35,6 +37,7 @@ pub(in crate::connection) struct Body {
     pub(in crate::connection) id: RequestId,
     pub(super) spoken: Spoken,
     pub(super) creates: bool,
+    is_known: bool,
     pub(super) using: Using,
     /// Given when a newer request has the upload.
     pub(super) signal: Arc<Signal>,
@@ -67,7 +70,7 @@ impl Body {
             }
             Err(refused) => return Err(refused),
         };
-        let Told { id, spoken, creates, size, checksum, .. } = told;
+        let Told { id, spoken, creates, is_known, size, checksum, .. } = told;
         // Only now: a request that is refused tells no length.
         if let Some(size) = size {
             using.receiving().set_size(using.turn(), size)?;
@@ -78,6 +81,7 @@ impl Body {
             id,
             spoken,
             creates,
+            is_known,
             using,
             signal,
             summed,
@@ -111,6 +115,15 @@ impl Body {
             using.receiving().begin_check(using.turn())?;
         }
         Ok((most, promised, room))
+    }
+
+    /// The request is refused within its bytes. Those that came count, unless the client does not know of the upload: it could
+    /// neither go on with it nor discard it.
+    pub(in crate::connection) fn end_refused(self) {
+        if !self.is_known {
+            // It fails only if a newer request has the upload, and no other client knows of it.
+            let _ = self.using.discard();
+        }
     }
 
     /// Where in the file the next byte goes, if the request has the upload still.

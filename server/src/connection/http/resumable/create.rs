@@ -80,9 +80,9 @@ impl Connection {
         let upload = OrderedUpload { name, account, size, facts };
         let receiving = Receiving::new(upload, partial, hasher, &signal.clone().into());
         let using = alone.open(receiving);
-        self.tell_location(token, head, spoken);
+        let is_known = self.tell_location(token, head, spoken);
         let framing = head.framing;
-        let told = Told { id, spoken, creates: true, size: None, checksum, framing };
+        let told = Told { id, spoken, creates: true, is_known, size: None, checksum, framing };
         let body = Body::begin(told, using, signal, places, turn)?;
         self.receive_ordered(body);
         Ok(None)
@@ -131,17 +131,18 @@ impl Connection {
         Ok((described, size))
     }
 
-    /// Tells a client of the draft where its upload is, before the answer: that comes only when all bytes have.
-    fn tell_location(&mut self, token: Token, head: &Head, spoken: Spoken) {
+    /// Tells a client of the draft where its upload is, before the answer: that comes only when all bytes have. Returns whether
+    /// it was told.
+    fn tell_location(&mut self, token: Token, head: &Head, spoken: Spoken) -> bool {
         // nginx before 1.29 takes an answer before the real one for the real one.
         let is_told = matches!(spoken, Spoken::Draft { is_known: true, .. }) && !self.is_proxied();
-        if let Some(half) = self.half.http().filter(|_| is_told) {
-            let version = head.field(Field::UploadDraftInteropVersion).unwrap_or_default();
-            let before = Response::new(RESUMPTION)
-                .with("Location", location(token))
-                .with("Upload-Draft-Interop-Version", version);
-            half.tell_before(&before);
-        }
+        let Some(half) = self.half.http().filter(|_| is_told) else { return false };
+        let version = head.field(Field::UploadDraftInteropVersion).unwrap_or_default();
+        let before = Response::new(RESUMPTION)
+            .with("Location", location(token))
+            .with("Upload-Draft-Interop-Version", version);
+        half.tell_before(&before);
+        true
     }
 
     pub(super) fn account(&self) -> Option<&AccountName> {

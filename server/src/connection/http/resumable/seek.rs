@@ -222,7 +222,8 @@ impl Connection {
                     }
                     within(told, turn.services.tuning().limits.max_file.min(MOST))?;
                 }
-                let told = Told { id, spoken, creates: false, size: told, checksum, framing };
+                let (creates, is_known, size) = (false, true, told);
+                let told = Told { id, spoken, creates, is_known, size, checksum, framing };
                 let places = places.map_or_else(|| super::places(turn), Ok)?;
                 let body = Body::begin(told, using, signal, places, turn)?;
                 self.receive_ordered(body);
