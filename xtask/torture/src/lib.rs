@@ -16,6 +16,7 @@ mod rivals;
 mod round;
 mod tree;
 mod watch;
+mod weather;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -26,6 +26,7 @@ use haul_tests::relay::Relay;
 use crate::Setting;
 use crate::disk::Disk;
 use crate::disturb::GRACE;
+use crate::weather::Ground;
 use eye::Eye;
 pub(super) use halves::halves;
 use origin::{Origin, index, name};
@@ -100,6 +101,11 @@ impl<'a> Bout<'a> {
         let way = Relay::start(server.address(), &[])?;
         let (eye, counts) = (Eye::new(&back), Counts::default());
         Ok(Self { setting, disk, server, relay, way, versions, origin, eye, only_here: 0, counts })
+    }
+
+    /// The network of the readers, and the disk here.
+    fn ground(&self) -> Ground<'_> {
+        Ground { relay: &self.relay, disk: self.disk }
     }
 
     /// Somebody here changes the target before a pass.

@@ -23,7 +23,7 @@ use super::disturb::{GRACE, Plan, Verb, client_options};
 use super::report::Counts;
 use super::tree::Tree;
 use super::watch::Watcher;
-use act::End;
+use super::weather::{Ground, Weather};
 
 /// Time that a client may take when nothing disturbs it.
 const CALM: Duration = Duration::from_secs(180);
@@ -59,7 +59,7 @@ pub(crate) struct Round<'a> {
     killed: bool,
     /// The next client starts then.
     start_at: Instant,
-    ends: Vec<(Instant, End)>,
+    weather: Weather,
     pub(crate) counts: Counts,
 }
 
@@ -76,11 +76,11 @@ impl<'a> Round<'a> {
             let link = register.link(ACCOUNT, relay.address())?;
             register.log_in(&link, &shown.token, &setting.own_files())?;
         }
-        relay.delay(plan.pace);
+        let weather = Weather::new(&relay, plan.pace);
         let start_at = Instant::now();
         let counts = Counts { tree: setting.source.bytes(), ..Counts::default() };
-        let (client, ends) = (None, Vec::new());
-        Ok(Self { setting, plan, relay, server, client, killed: false, start_at, ends, counts })
+        let (client, killed) = (None, false);
+        Ok(Self { setting, plan, relay, server, client, killed, start_at, weather, counts })
     }
 
     /// Before anybody looks: puts entries into the root that the source lacks and a sync has to remove;
@@ -122,7 +122,7 @@ impl<'a> Round<'a> {
             }
             self.act(step.action).with_context(|| format!("{:?}", step.action))?;
         }
-        self.heal()?;
+        self.weather.heal(Ground { relay: &self.relay, disk: self.setting.disk })?;
         let until = Instant::now() + CALM;
         while !done {
             ensure!(Instant::now() < until, "no end after {CALM:?} in which nothing was disturbed");
@@ -148,13 +148,8 @@ impl<'a> Round<'a> {
     fn tick(&mut self, watcher: &Watcher) -> anyhow::Result<bool> {
         std::thread::sleep(Duration::from_millis(2));
         watcher.check()?;
-        let now = Instant::now();
-        let (over, rest): (Vec<_>, Vec<_>) = self.ends.drain(..).partition(|(at, _)| *at <= now);
-        self.ends = rest;
-        for (_, end) in over {
-            self.end(end)?;
-        }
-        if self.client.is_none() && now >= self.start_at {
+        self.weather.tick(Ground { relay: &self.relay, disk: self.setting.disk })?;
+        if self.client.is_none() && Instant::now() >= self.start_at {
             let options = client_options(&mut self.plan.random);
             self.start_client(options)?;
         }

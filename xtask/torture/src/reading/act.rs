@@ -1,7 +1,7 @@
 //! Carries out the plan of a pass.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::ensure;
 use haul_tests::alive;
@@ -11,16 +11,7 @@ use rustix::process::Signal;
 use super::pass::Disturbed;
 use super::plan::{Act, Verb};
 use super::{root, start};
-use crate::disk::Disk;
 use crate::disturb::{Action, GRACE};
-
-/// A disturbance that ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    Stall { cut: bool },
-    Delay,
-    Fill,
-}
 
 impl Disturbed<'_, '_> {
     /// Lets a step happen.
@@ -65,11 +56,8 @@ impl Disturbed<'_, '_> {
 
     fn disturb(&mut self, action: Action) -> anyhow::Result<()> {
         let pick = self.random.index(64);
-        let now = Instant::now();
+        self.weather.act(self.bout.ground(), action, pick)?;
         let (bout, reader) = (&mut *self.bout, &mut self.reader);
-        let relay = &bout.relay;
-        let happen =
-            |event, all| if all { relay.now(event) } else { relay.now_to_one(event, pick) };
         let counts = &mut bout.counts;
         match action {
             Action::KillServer { down } => {
@@ -87,7 +75,7 @@ impl Disturbed<'_, '_> {
             Action::KillClient { pause } => {
                 if let Some(reader) = reader {
                     reader.run.signal(Signal::KILL);
-                    (reader.is_killed, self.start_at) = (true, now + pause);
+                    (reader.is_killed, self.start_at) = (true, Instant::now() + pause);
                     counts.client_kills += 1;
                 }
             }
@@ -98,53 +86,11 @@ impl Disturbed<'_, '_> {
                     counts.interrupts += 1;
                 }
             }
-            Action::Cut { all } => {
-                happen(Event::Cut, all);
-                counts.cuts += 1;
-            }
-            Action::Truncate { all } => {
-                happen(Event::Truncate, all);
-                counts.cuts += 1;
-            }
-            Action::Stall { all, time, cut } => {
-                happen(Event::Stall, all);
-                counts.stalls += 1;
-                self.ends.push((now + time, End::Stall { cut }));
-            }
-            Action::Delay { each, time } => {
-                relay.delay(each);
-                counts.delays += 1;
-                self.ends.push((now + time, End::Delay));
-            }
-            Action::Fill { left, time } => {
-                if let Some(disk) = bout.disk {
-                    disk.fill(left)?;
-                    counts.full_disks += 1;
-                    self.ends.push((now + time, End::Fill));
-                }
-            }
+            Action::Cut { .. } | Action::Truncate { .. } => counts.cuts += 1,
+            Action::Stall { .. } => counts.stalls += 1,
+            Action::Delay { .. } => counts.delays += 1,
+            Action::Fill { .. } => counts.full_disks += u64::from(bout.disk.is_some()),
         }
-        Ok(())
-    }
-
-    /// Ends a disturbance that lasts.
-    pub(super) fn end(&self, end: End) -> anyhow::Result<()> {
-        let relay = &self.bout.relay;
-        match end {
-            End::Stall { cut: true } => relay.now(Event::Cut),
-            End::Stall { cut: false } => relay.now(Event::Resume),
-            End::Delay => relay.delay(self.plan.pace),
-            End::Fill => self.bout.disk.map_or(Ok(()), Disk::free)?,
-        }
-        Ok(())
-    }
-
-    /// Ends all disturbances.
-    pub(super) fn heal(&mut self) -> anyhow::Result<()> {
-        for (_, end) in std::mem::take(&mut self.ends) {
-            self.end(end)?;
-        }
-        self.bout.relay.delay(Duration::ZERO);
         Ok(())
     }
 

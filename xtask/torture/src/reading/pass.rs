@@ -8,13 +8,13 @@ use anyhow::{Context, ensure};
 use haul_tests::random::Random;
 use haul_tests::tree;
 
-use super::act::End;
 use super::origin::TREE;
 use super::plan::{Pass, Verb};
 use super::readers::{Ended, Reader, Writer};
 use super::{Bout, root};
 use crate::client::Client;
 use crate::disturb::client_options;
+use crate::weather::Weather;
 
 /// The time between two looks at the target, at which all is as it should be.
 const LOOK: Duration = Duration::from_millis(20);
@@ -37,7 +37,7 @@ pub(super) struct Disturbed<'b, 'a> {
     pub(super) there: BTreeMap<u64, u64>,
     /// The next reader starts then.
     pub(super) start_at: Instant,
-    pub(super) ends: Vec<(Instant, End)>,
+    pub(super) weather: Weather,
     pub(super) looked_at: Instant,
 }
 
@@ -49,7 +49,7 @@ impl Bout<'_> {
         self.change_here(&plan.here)?;
         self.eye.begin(&self.origin, plan.verb == Verb::Mirror)?;
         let there = self.origin.files.clone();
-        self.relay.delay(plan.pace);
+        let weather = Weather::new(&self.relay, plan.pace);
         let (verb, loses_root) = (plan.verb, plan.loses_root);
         let mut disturbed = Disturbed {
             bout: self,
@@ -61,7 +61,7 @@ impl Bout<'_> {
             writer: None,
             there,
             start_at: Instant::now(),
-            ends: Vec::new(),
+            weather,
             looked_at: Instant::now(),
         };
         disturbed.run()?;
@@ -137,7 +137,7 @@ impl Disturbed<'_, '_> {
             self.act(&step.act).with_context(|| format!("{:?}", step.act))?;
             self.look().with_context(|| format!("after {:?}", step.act))?;
         }
-        self.heal()?;
+        self.weather.heal(self.bout.ground())?;
         let until = Instant::now() + CALM;
         while self.reader.is_some() || self.rival.is_some() || self.writer.is_some() {
             ensure!(Instant::now() < until, "a run does not end");
@@ -155,19 +155,14 @@ impl Disturbed<'_, '_> {
     /// Waits a moment, and sees to runs that have ended and disturbances that end.
     pub(super) fn tick(&mut self, starts: bool) -> anyhow::Result<()> {
         std::thread::sleep(Duration::from_millis(2));
-        let now = Instant::now();
-        let (over, rest): (Vec<_>, Vec<_>) = self.ends.drain(..).partition(|(at, _)| *at <= now);
-        self.ends = rest;
-        for (_, end) in over {
-            self.end(end)?;
-        }
+        self.weather.tick(self.bout.ground())?;
         if self.looked_at.elapsed() >= LOOK {
             self.look()?;
         }
         self.writer_ended()?;
         self.rival_ended()?;
         self.reader_ended()?;
-        if self.reader.is_none() && starts && now >= self.start_at {
+        if self.reader.is_none() && starts && Instant::now() >= self.start_at {
             let mut options = client_options(&mut self.random);
             // `sync` always waits for the disk.
             if self.plan.verb == Verb::Get && !self.plan.is_durable {
