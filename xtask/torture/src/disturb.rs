@@ -100,7 +100,8 @@ pub(crate) fn action(random: &mut Random, small: bool) -> Action {
     }
 }
 
-fn step(random: &mut Random, small: bool) -> Step {
+/// Any action, and when it comes.
+pub(crate) fn step(random: &mut Random, small: bool) -> Step {
     let action = action(random, small);
     // Short steps are as frequent as long ones: some things come together, and others when a large
     // file is half there.

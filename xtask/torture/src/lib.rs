@@ -14,7 +14,10 @@ mod reading;
 mod report;
 mod rivals;
 mod round;
+mod tally;
+mod totals;
 mod tree;
+mod tus;
 mod watch;
 mod weather;
 
@@ -32,10 +35,11 @@ use tempfile::TempDir;
 use client::Acks;
 use disk::Disk;
 use disturb::Plan;
-use options::Durability;
 pub use options::Options;
+use options::{Bout, Durability};
 use report::Counts;
 use round::Round;
+use totals::Totals;
 use tree::{Tree, Version};
 use watch::{Expected, Watcher};
 
@@ -44,7 +48,7 @@ use watch::{Expected, Watcher};
 /// # Errors
 /// If a round breaks a promise; the error names the seed, the round and its logs.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    if !options.inside && (options.has_rounds() || options.returns() > 0) {
+    if !options.inside && options.needs_disk() {
         let error = disk::enter("--inside");
         println!("the disk will never be full: {error:#}");
     }
@@ -56,7 +60,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     println!("seed {}, in {}", options.seed, directory.path().display());
     let mut torture = Torture::new(options, binaries, directory.path().to_owned())?;
     let end = Instant::now() + Duration::from_secs_f64(options.minutes * 60.0);
-    let mut total = All::default();
+    let mut total = Totals::default();
     let start = Instant::now();
     loop {
         let begun = Instant::now();
@@ -64,11 +68,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             Ok(counts) => {
                 let (number, seconds) = (torture.number, begun.elapsed().as_secs_f64());
                 println!("round {number} ({}), {seconds:.1} s", torture.about());
-                tell(options, &counts);
-                total.rounds += counts.rounds;
-                total.rivals += counts.rivals;
-                total.accounts += counts.accounts;
-                total.reading += counts.reading;
+                counts.tell(options);
+                total += counts;
             }
             Err(error) => {
                 let logs = directory.keep().join(torture.logs());
@@ -87,32 +88,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let seconds = start.elapsed().as_secs_f64();
     println!("seed {}: {} rounds in {seconds:.0} s", options.seed, torture.number);
-    tell(options, &total);
+    total.tell(options);
     Ok(())
-}
-
-/// The counts of a round, and of the bouts after it.
-#[derive(Debug, Default)]
-struct All {
-    rounds: Counts,
-    rivals: rivals::Counts,
-    accounts: accounts::Counts,
-    reading: reading::Counts,
-}
-
-fn tell(options: &Options, counts: &All) {
-    if options.has_rounds() {
-        println!("  {}", counts.rounds);
-    }
-    if options.tries() > 0 {
-        println!("  {}", counts.rivals);
-    }
-    if options.passes() > 0 {
-        println!("  {}", counts.accounts);
-    }
-    if options.returns() > 0 {
-        println!("  {}", counts.reading);
-    }
 }
 
 /// The place of a bout.
@@ -176,24 +153,26 @@ impl<'a> Torture<'a> {
         format!("logs{}", self.number)
     }
 
-    /// A round, and then a bout of rivals, one of two accounts, and one of reading back.
-    fn all(&mut self) -> anyhow::Result<All> {
+    /// A round, and then each of the bouts.
+    fn all(&mut self) -> anyhow::Result<Totals> {
         self.number += 1;
         std::fs::create_dir(self.directory.join(self.logs()))?;
         let rounds = if self.options.has_rounds() { self.round()? } else { Counts::default() };
         // Other decisions than those of the round.
         let random = || Random::new(!self.options.seed, self.number);
+        let of = |bout| self.options.of(bout);
         let rivals =
-            self.bout("rivals", |setting| rivals::bout(setting, random(), self.options.tries()))?;
-        let accounts = self
-            .bout("accounts", |setting| accounts::bout(setting, random(), self.options.passes()))?;
-        if self.number == 1 && self.options.returns() > 0 && self.options.half > 0 {
+            self.bout("rivals", |setting| rivals::bout(setting, random(), of(Bout::Rivals)))?;
+        let accounts =
+            self.bout("accounts", |setting| accounts::bout(setting, random(), of(Bout::Accounts)))?;
+        if self.number == 1 && of(Bout::Reading) > 0 && self.options.half > 0 {
             self.bout("halves", |setting| reading::halves(setting, self.options.half))?;
         }
-        let reading = self.bout("reading", |setting| {
-            reading::bout(setting, self.disk.as_ref(), random(), self.options.returns())
-        })?;
-        Ok(All { rounds, rivals, accounts, reading })
+        let disk = self.disk.as_ref();
+        let reading = self
+            .bout("reading", |setting| reading::bout(setting, disk, random(), of(Bout::Reading)))?;
+        let tus = self.bout("tus", |setting| tus::bout(setting, disk, random(), of(Bout::Tus)))?;
+        Ok(Totals { rounds, rivals, accounts, reading, tus })
     }
 
     /// A bout in a directory of its own, which goes with it if it ends well.

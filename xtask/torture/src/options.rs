@@ -27,17 +27,9 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub(crate) rivals: u64,
 
-    /// Run the rivals only.
-    #[arg(long)]
-    pub(crate) only_rivals: bool,
-
     /// Passes in each round in which two accounts with the same identity send the same names.
     #[arg(long, value_name = "N", default_value_t = 6)]
     pub(crate) accounts: u64,
-
-    /// Run the two accounts only.
-    #[arg(long, conflicts_with = "only_rivals")]
-    pub(crate) only_accounts: bool,
 
     /// Passes in each round in which a tree comes back from the server.
     #[arg(long, value_name = "N", default_value_t = 4)]
@@ -47,9 +39,13 @@ pub struct Options {
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub(crate) half: u64,
 
-    /// Run the passes of reading back only.
-    #[arg(long, conflicts_with_all = ["only_rivals", "only_accounts"])]
-    pub(crate) only_reading: bool,
+    /// Passes in each round of resumable uploads over HTTP.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) tus: u64,
+
+    /// Run these bouts only, and no rounds.
+    #[arg(long, value_enum, value_name = "BOUT", value_delimiter = ',')]
+    pub(crate) only: Vec<Bout>,
 
     /// Debug builds of client and server, which check more of themselves and take longer.
     #[arg(long)]
@@ -67,29 +63,41 @@ pub(crate) enum Durability {
     Group,
 }
 
+/// A bout, which comes after each round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bout {
+    Rivals,
+    Accounts,
+    Reading,
+    Tus,
+}
+
 fn minutes(text: &str) -> Result<f64, String> {
     let minutes: f64 = text.parse().map_err(|error| format!("{error}"))?;
     if (0.0..=100_000.0).contains(&minutes) { Ok(minutes) } else { Err(String::from("too many")) }
 }
 
 impl Options {
-    /// Whether there are rounds, and not one of the bouts alone.
+    /// Whether there are rounds, and not some of the bouts alone.
     pub(crate) fn has_rounds(&self) -> bool {
-        !self.only_rivals && !self.only_accounts && !self.only_reading
+        self.only.is_empty()
     }
 
-    /// Tries of the rivals.
-    pub(crate) fn tries(&self) -> u64 {
-        if self.only_accounts || self.only_reading { 0 } else { self.rivals }
+    /// Passes of a bout; tries of the rivals.
+    pub(crate) fn of(&self, bout: Bout) -> u64 {
+        if !self.only.is_empty() && !self.only.contains(&bout) {
+            return 0;
+        }
+        match bout {
+            Bout::Rivals => self.rivals,
+            Bout::Accounts => self.accounts,
+            Bout::Reading => self.reading,
+            Bout::Tus => self.tus,
+        }
     }
 
-    /// Passes of the two accounts.
-    pub(crate) fn passes(&self) -> u64 {
-        if self.only_rivals || self.only_reading { 0 } else { self.accounts }
-    }
-
-    /// Passes of reading back.
-    pub(crate) fn returns(&self) -> u64 {
-        if self.only_rivals || self.only_accounts { 0 } else { self.reading }
+    /// Whether any of it fills a disk.
+    pub(crate) fn needs_disk(&self) -> bool {
+        self.has_rounds() || self.of(Bout::Reading) > 0 || self.of(Bout::Tus) > 0
     }
 }
