@@ -12,6 +12,7 @@ use std::fs;
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,10 +25,12 @@ use haul_tests::relay::Relay;
 use rustix::process::Signal;
 
 use crate::Setting;
-use crate::client::Client;
+use crate::client::{Acks, Client};
 use by_hand::{ByHand, Sent};
-use member::{Member, TREE};
-use plan::{Pass, Verb};
+pub(crate) use member::Member;
+use member::TREE;
+use plan::Pass;
+pub(crate) use plan::{Change, Verb, changes};
 
 /// The accounts, and the numbers that tell their files by hand apart.
 const NAMES: [(&str, u64); 2] = [("alice", 1 << 62), ("bob", 1 << 63)];
@@ -272,7 +275,8 @@ impl Disturbed<'_> {
     fn haul(&mut self, index: usize) -> anyhow::Result<Client> {
         self.counts.runs += 1;
         let how = (self.plan.verbs[index], self.plan.connections[index]);
-        self.members[index].start(self.setting, self.relay.address(), how)
+        let acks = Arc::new(Acks::default());
+        self.members[index].start(self.setting, self.relay.address(), how, &acks)
     }
 
     /// Whether a run has sent all. If the server is killed before a run has reached it, the run ends at once; if the server

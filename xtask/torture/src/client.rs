@@ -39,6 +39,11 @@ impl Acks {
         self.lock().names.contains(name)
     }
 
+    /// All names so far, as often as they came.
+    pub(crate) fn each(&self) -> Vec<String> {
+        self.lock().order.clone()
+    }
+
     /// All names so far, the last ones first, each once.
     pub(crate) fn newest_first(&self) -> Vec<String> {
         let acks = self.lock();

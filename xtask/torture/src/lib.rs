@@ -11,6 +11,7 @@ mod disk;
 mod disturb;
 mod options;
 mod reading;
+mod reloads;
 mod report;
 mod rivals;
 mod round;
@@ -172,7 +173,9 @@ impl<'a> Torture<'a> {
         let reading = self
             .bout("reading", |setting| reading::bout(setting, disk, random(), of(Bout::Reading)))?;
         let tus = self.bout("tus", |setting| tus::bout(setting, disk, random(), of(Bout::Tus)))?;
-        Ok(Totals { rounds, rivals, accounts, reading, tus })
+        let reloads =
+            self.bout("reloads", |setting| reloads::bout(setting, random(), of(Bout::Reloads)))?;
+        Ok(Totals { rounds, rivals, accounts, reading, tus, reloads })
     }
 
     /// A bout in a directory of its own, which goes with it if it ends well.

@@ -43,6 +43,10 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) tus: u64,
 
+    /// Passes in each round in which the owner of a server with a hook changes everything under its clients.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) reloads: u64,
+
     /// Run these bouts only, and no rounds.
     #[arg(long, value_enum, value_name = "BOUT", value_delimiter = ',')]
     pub(crate) only: Vec<Bout>,
@@ -70,6 +74,7 @@ pub(crate) enum Bout {
     Accounts,
     Reading,
     Tus,
+    Reloads,
 }
 
 fn minutes(text: &str) -> Result<f64, String> {
@@ -93,6 +98,7 @@ impl Options {
             Bout::Accounts => self.accounts,
             Bout::Reading => self.reading,
             Bout::Tus => self.tus,
+            Bout::Reloads => self.reloads,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 
 use crate::options::{Bout, Options};
-use crate::{accounts, reading, report, rivals, tus};
+use crate::{accounts, reading, reloads, report, rivals, tus};
 
 /// The counts of everything.
 #[derive(Debug, Default)]
@@ -13,6 +13,7 @@ pub(crate) struct Totals {
     pub(crate) accounts: accounts::Counts,
     pub(crate) reading: reading::Counts,
     pub(crate) tus: tus::Counts,
+    pub(crate) reloads: reloads::Counts,
 }
 
 impl AddAssign for Totals {
@@ -22,6 +23,7 @@ impl AddAssign for Totals {
         self.accounts += other.accounts;
         self.reading += other.reading;
         self.tus += other.tus;
+        self.reloads += other.reloads;
     }
 }
 
@@ -42,6 +44,9 @@ impl Totals {
         }
         if options.of(Bout::Tus) > 0 {
             println!("  resumable uploads: {}", self.tus);
+        }
+        if options.of(Bout::Reloads) > 0 {
+            println!("  reloads: {}", self.reloads);
         }
     }
 }

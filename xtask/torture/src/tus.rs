@@ -28,7 +28,7 @@ use haul_tests::relay::Relay;
 use crate::Setting;
 use crate::disk::Disk;
 use crate::disturb::GRACE;
-use line::Way;
+pub(crate) use line::{Way, ask};
 pub(crate) use plan::{Pass, Plan};
 pub(crate) use report::{Counts, What};
 pub(crate) use sender::Sender;

@@ -19,20 +19,20 @@ const FILES: u64 = 60;
 
 /// An account, with all that its clients have here.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) name: &'static str,
+pub(crate) struct Member {
+    pub(crate) name: &'static str,
     /// Directory of its source and of haul's files.
     directory: PathBuf,
     /// Tells its bytes from all others.
     version: u64,
     /// The same for files by hand.
-    pub(super) salt: u64,
-    pub(super) token: String,
+    pub(crate) salt: u64,
+    pub(crate) token: String,
 }
 
 impl Member {
     /// Makes the source.
-    pub(super) fn new(
+    pub(crate) fn new(
         (name, salt): (&'static str, u64),
         above: &Path,
         token: String,
@@ -47,12 +47,12 @@ impl Member {
     }
 
     /// The directory of haul's files.
-    pub(super) fn files(&self) -> PathBuf {
+    pub(crate) fn files(&self) -> PathBuf {
         self.directory.join("haul")
     }
 
     /// The next version of the source.
-    pub(super) fn change(&mut self, changes: &[Change]) -> anyhow::Result<()> {
+    pub(crate) fn change(&mut self, changes: &[Change]) -> anyhow::Result<()> {
         self.version += 1;
         for change in changes {
             let (file, tree) = (change.file % FILES, self.directory.join(TREE));
@@ -70,17 +70,18 @@ impl Member {
     }
 
     /// Bytes that no other account, version or file has.
-    pub(super) fn bytes(&self, file: u64, len: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&self, file: u64, len: usize) -> Vec<u8> {
         let stamp = format!("{} {} {file} ", self.name, self.version);
         stamp.bytes().cycle().take(len).collect()
     }
 
     /// Starts a run of haul.
-    pub(super) fn start(
+    pub(crate) fn start(
         &self,
         setting: &Setting<'_>,
         address: &str,
         (verb, connections): (Verb, u64),
+        acks: &Arc<Acks>,
     ) -> anyhow::Result<Client> {
         let words: &[&str] = match verb {
             Verb::Put => &["put"],
@@ -94,13 +95,27 @@ impl Member {
         let connections = connections.to_string();
         let words = [words, &["--connections", &connections, TREE, &destination]].concat();
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-        let acks = Arc::new(Acks::default());
         let places = (self.directory.as_path(), &*self.files());
-        Client::start(&setting.binaries.haul, places, &words, setting.logs, &acks)
+        Client::start(&setting.binaries.haul, places, &words, setting.logs, acks)
+    }
+
+    /// Name in the server's root, size and digest of each file of the source.
+    pub(crate) fn sources(&self) -> anyhow::Result<Vec<(String, u64, String)>> {
+        let mut sources = Vec::new();
+        for file in 0..FILES {
+            let name = format!("{TREE}/d{}/f{file}", file % 3);
+            let path = self.directory.join(&name);
+            if path.exists() {
+                let bytes = fs::read(path)?;
+                let digest = blake3::hash(&bytes).to_string();
+                sources.push((format!("{}/{name}", self.name), bytes.len() as u64, digest));
+            }
+        }
+        Ok(sources)
     }
 
     /// The directory at the server is the source, entry for entry.
-    pub(super) fn check_tree(&self, root: &Path) -> anyhow::Result<u64> {
+    pub(crate) fn check_tree(&self, root: &Path) -> anyhow::Result<u64> {
         let found = root.join(self.name).join(TREE);
         let compared = tree::compare(&self.directory.join(TREE), &found);
         Ok(compared.with_context(|| format!("the tree of {}", self.name))?.files)

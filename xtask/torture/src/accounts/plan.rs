@@ -6,7 +6,7 @@ use haul_tests::random::Random;
 
 /// The command of a haul.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(crate) enum Verb {
     Put,
     /// `sync` with `--delete`.
     Sync,
@@ -15,11 +15,11 @@ pub(super) enum Verb {
 
 /// One change of a source before a pass.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Change {
+pub(crate) struct Change {
     /// Picks the file.
-    pub(super) file: u64,
+    pub(crate) file: u64,
     /// Its new length; `None` removes it.
-    pub(super) len: Option<usize>,
+    pub(crate) len: Option<usize>,
 }
 
 /// A pass: both accounts run haul, and put files by hand, while the server is killed.
@@ -49,7 +49,8 @@ impl Pass {
     }
 }
 
-fn changes(random: &mut Random, verb: Verb) -> Vec<Change> {
+/// Changes of a source before this command.
+pub(crate) fn changes(random: &mut Random, verb: Verb) -> Vec<Change> {
     let change = |random: &mut Random| {
         // A put removes nothing.
         let len = match random.below(10) {

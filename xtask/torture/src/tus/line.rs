@@ -99,6 +99,14 @@ impl Line {
     }
 }
 
+/// The answer to a request without a body, over a connection of its own.
+pub(crate) fn ask(way: Way<'_>, first: &str) -> anyhow::Result<Reply> {
+    let request = Request { first: first.to_owned(), fields: String::new(), body: b"" };
+    let mut line = Line::connect(way, false)?;
+    line.send(&request)?;
+    Ok(line.receive(&request)?)
+}
+
 /// If the time is over, the error tells what the server has not done.
 fn late(error: io::Error, what: &str, request: &Request<'_>) -> io::Error {
     match error.kind() {
