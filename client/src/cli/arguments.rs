@@ -12,6 +12,7 @@ use super::config::ConfigCommand;
 use super::discover::DiscoverCommand;
 use super::entries::{MkdirCommand, MvCommand, RmCommand};
 use super::get_words::{CatCommand, GetCommand};
+use super::later::Later;
 use super::options::{
     ConnectionOptions, OutputOptions, Security, Selection, SendOptions, nonzero_duration, receipt,
 };
@@ -47,12 +48,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Upload one file, several, or whole directories.
     #[command(allow_missing_positional = true)]
-    Put(PutCommand),
+    Put(Later<PutCommand>),
     /// Make a destination like its sources: send only entries that it lacks or holds differently.
     ///
     /// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the destination
     /// without --delete, but an entry of another kind there (a file where a directory comes) is replaced.
-    Sync(SyncCommand),
+    Sync(Later<SyncCommand>),
     /// Give a directory its next version, whole: every reader sees the old one or the new one, and nothing in
     /// between.
     ///
@@ -61,65 +62,65 @@ pub(crate) enum Command {
     /// the next publish, for readers that have it open and for --rollback. If anything could not be read or sent,
     /// nothing is published; the same command goes on where this one stopped.
     #[command(allow_missing_positional = true)]
-    Publish(PublishCommand),
+    Publish(Later<PublishCommand>),
     /// Compare a source with the server's files by their contents; nothing is changed.
     ///
     /// Both sides read every file. Prints one line on standard output for each name that is `missing` at the
     /// server, that `differs` (kind, size, bytes, or where a link points), or that is `extra` there. Modes and
     /// mtimes are not compared. The exit code is 1 if there is any such name.
-    Verify(VerifyCommand),
+    Verify(Later<VerifyCommand>),
     /// Bring files and whole directories of a server to this machine: in parallel, verified, each file whole or not at
     /// all.
     ///
     /// A file that is there is replaced. An interrupted large file goes on where it stopped when the same command is
     /// run again.
     #[command(allow_missing_positional = true)]
-    Get(GetCommand),
+    Get(Later<GetCommand>),
     /// Write files of a server to standard output.
-    Cat(CatCommand),
+    Cat(Later<CatCommand>),
     /// List a directory at a server.
     ///
     /// Prints one name a line, a directory with a `/` after it, sorted by the bytes of the names.
-    Ls(LsCommand),
+    Ls(Later<LsCommand>),
     /// Make directories at a server, with the parents that are missing. One that is there is no failure.
-    Mkdir(MkdirCommand),
+    Mkdir(Later<MkdirCommand>),
     /// Remove entries at a server. A symbolic link is removed itself, and a directory only with -r.
     ///
     /// If the connection is lost, haul connects again and goes on. An entry that is not there is a failure.
-    Rm(RmCommand),
+    Rm(Later<RmCommand>),
     /// Rename an entry at a server, in one step; a directory goes with all that is in it.
     ///
     /// SRC and DEST are at the same server, written in the same way. If DEST is a directory there, SRC goes into it,
     /// and DEST with a `/` after it has to be one. Parents of DEST that are missing are made. Nothing is replaced
     /// without -f.
-    Mv(MvCommand),
+    Mv(Later<MvCommand>),
     /// Log in at a server: try the token of an account there, and keep it for later commands.
     ///
     /// haul asks for the token on the terminal, without showing it. If standard input is no terminal, the token is its first
     /// line, as in `hauld user add alice | haul login alice@HOST`. `hauld user add` prints the token, and the LINK.
-    Login(LoginCommand),
+    Login(Later<LoginCommand>),
     /// Forget the token of an account here. At the server it holds until `hauld user rotate` or `hauld user remove`.
-    Logout(LogoutCommand),
+    Logout(Later<LogoutCommand>),
     /// Tell the account that a server knows this user as, its rights, quota and end.
-    Whoami(WhoamiCommand),
+    Whoami(Later<WhoamiCommand>),
     /// A prompt that takes `put`, `sync`, `verify`, `get`, `cat`, `ls`, `mkdir`, `rm` and `mv`; also reads them from a pipe.
-    Shell(ShellCommand),
+    Shell(Later<ShellCommand>),
     /// Trust the key of a server, or list the keys that are trusted.
     ///
     /// Without PIN, haul connects, shows the key, and asks. A server whose certificate is vouched for by a public
     /// authority needs no key here; one that has a key here is trusted by nothing else.
-    Trust(TrustCommand),
+    Trust(Later<TrustCommand>),
     /// List the servers of the local network that announce themselves (hauld --discoverable), and their keys.
     ///
     /// Everybody in the network may announce anything, so nothing of it is trusted: haul asks whether a key is right when it
     /// connects, as ever. If nobody answers, the exit code is 3.
-    Discover(DiscoverCommand),
+    Discover(Later<DiscoverCommand>),
     /// Check the file of settings, or show what is set and where.
-    Config(ConfigCommand),
+    Config(Later<ConfigCommand>),
     /// List or remove the rests of interrupted uploads at a server: `list` or `clean`, with `--root DIR`. On the
     /// server's machine and while no server serves that root; hauld does it.
     #[command(disable_help_flag = true)]
-    Partials(PartialsCommand),
+    Partials(Later<PartialsCommand>),
 }
 
 /// `haul partials`: the words behind it are for hauld.

@@ -80,7 +80,7 @@ impl From<Usage> for Failure {
 }
 
 fn check(place: &Place) -> Result<String, Failure> {
-    let read = place.read(&super::command()).map_err(|error| Failure::Wrong(error.to_string()))?;
+    let read = place.read(&super::command).map_err(|error| Failure::Wrong(error.to_string()))?;
     let path = place.path().map(|path| path.display().to_string()).unwrap_or_default();
     Ok(match read {
         None if path.is_empty() => String::from("there is no file of settings"),
@@ -103,7 +103,7 @@ struct Line(String);
 
 fn show(place: &Place, words: &[OsString]) -> Result<String, Failure> {
     let root = super::command();
-    let file = place.read(&root).map_err(|error| Failure::Wrong(error.to_string()))?;
+    let file = place.read(&super::command).map_err(|error| Failure::Wrong(error.to_string()))?;
     let settings = Settings::new(file);
     let mut out = Vec::new();
     let written = match words.split_first() {

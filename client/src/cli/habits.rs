@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::habits_table::{ALIASES, HABITS, Habit, Says, Takes};
+use super::later;
 use super::leaked;
 use super::order::options_first;
 use super::raw;
@@ -29,47 +30,84 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
     if let Some(told) = leaked::token(&words) {
         return Err(Unread::Usage(Usage(told.to_owned())));
     }
-    let mut command = P::command();
-    for name in COMMANDS.into_iter().filter(|name| P::command().find_subcommand(name).is_some()) {
-        command = command.mut_subcommand(name, |command| taught(name, command));
+    // All options of all commands are declared only for messages and helps, which may name them.
+    let named = words.get(at_command(&words)).and_then(|word| word.to_str()).unwrap_or_default();
+    let named_only = || later::only(named, declaration::<P>);
+    match read(&named_only, &words, settings, Some(named)) {
+        Ok(read) => Ok(read),
+        Err(Unread::Clap(error)) if error.kind() == ErrorKind::DisplayVersion => Err(error.into()),
+        Err(_) => read(&declaration::<P>, &words, settings, None),
     }
-    command = with_switches(command);
-    let ordered = ordered(&command, &words);
-    // Reading completes the declaration, which the help needs, and the settings would no longer change.
-    let mut first = command.clone();
-    let matches = match first.try_get_matches_from_mut(&ordered) {
+}
+
+/// Reads a command line by a declaration; `named`: the only command of which that has the options.
+fn read<P: FromArgMatches>(
+    declaration: &dyn Fn() -> Command,
+    words: &[OsString],
+    settings: &Settings,
+    named: Option<&str>,
+) -> Result<P, Unread> {
+    let mut command = declaration();
+    let ordered = ordered(&command, words);
+    // Reading completes the declaration, which the help needs.
+    let mut matches = match command.try_get_matches_from_mut(&ordered) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::InvalidSubcommand => {
-            return Err(fetches(&words).map_or_else(|| error.into(), Unread::Usage));
+            return Err(fetches(words).map_or_else(|| error.into(), Unread::Usage));
         }
         Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
-            return Err(raw::told(&words).map_or_else(|| error.into(), Unread::Usage));
+            return Err(raw::told(words).map_or_else(|| error.into(), Unread::Usage));
         }
-        Err(error) => return Err(help(&mut first, &words, &error).unwrap_or(error.into())),
+        Err(error) => return Err(help(&mut command, words, &error).unwrap_or(error.into())),
     };
+    if named.is_some_and(|named| matches.subcommand_name() != Some(named)) {
+        return Err(command.error(ErrorKind::InvalidSubcommand, "another command").into());
+    }
     let mut told: Vec<String> = matches.subcommand().map(told).unwrap_or_default();
-    told.extend(port(&words));
+    told.extend(port(words));
     if !told.is_empty() {
         return Err(Unread::Usage(Usage(told.join("\n"))));
     }
-    let mut command = settings.apply(command, &matches).map_err(Unread::Usage)?;
-    let mut matches = command.try_get_matches_from_mut(ordered)?;
+    if settings.may_count(&command, &matches) {
+        // The settings can't change a declaration that is complete.
+        let mut command = settings.apply(declaration(), &matches).map_err(Unread::Usage)?;
+        matches = command.try_get_matches_from_mut(ordered)?;
+    }
     P::from_arg_matches_mut(&mut matches).map_err(Unread::from)
 }
 
-/// The words with the options of one of these commands before its sources and DEST.
-fn ordered(command: &Command, words: &[OsString]) -> Vec<OsString> {
+/// The declaration of a command line in which these options may be.
+fn declaration<P: CommandFactory>() -> Command {
+    let command = P::command();
+    let has = |name: &&str| later::is_wanted(name) && command.find_subcommand(name).is_some();
+    let known: Vec<_> = COMMANDS.into_iter().filter(has).collect();
+    let teach = |command: Command, name| command.mut_subcommand(name, |it| taught(name, it));
+    with_switches(known.into_iter().fold(command, teach))
+}
+
+/// The place where a command line has its command, as far as one can tell before it is read.
+fn at_command(words: &[OsString]) -> usize {
     let first = match words.get(1).map(|word| word.to_string_lossy()) {
         Some(word) if word == "--config" => 3,
         Some(word) if word.starts_with("--config=") => 2,
         _ => 1,
     };
-    let is_command =
-        |at: &usize| COMMANDS.iter().any(|name| words.get(*at).is_some_and(|word| word == name));
     // The lines of the shell begin with the command.
-    let begun = [0, first].into_iter().find(is_command);
-    let known = begun.and_then(|at| Some((at, command.find_subcommand(&words[at])?)));
-    let Some((at, inner)) = known else { return words.to_vec() };
+    if is_taught(words.first()) { 0 } else { first }
+}
+
+/// Whether a word is one of these commands.
+fn is_taught(word: Option<&OsString>) -> bool {
+    word.is_some_and(|word| COMMANDS.iter().any(|name| word == name))
+}
+
+/// The words with the options of one of these commands before its sources and DEST.
+fn ordered(command: &Command, words: &[OsString]) -> Vec<OsString> {
+    let at = at_command(words);
+    let name = words.get(at).filter(|word| is_taught(Some(word)));
+    let Some(inner) = name.and_then(|name| command.find_subcommand(name)) else {
+        return words.to_vec();
+    };
     let for_all = command.get_arguments().filter(|arg| arg.is_global_set()).cloned();
     let inner = inner.clone().args(for_all);
     let (before, after) = words.split_at(at + 1);

@@ -21,6 +21,7 @@ mod get_words;
 mod habits;
 mod habits_table;
 mod inside;
+mod later;
 mod leaked;
 mod lookup;
 mod ls;
@@ -78,7 +79,7 @@ pub fn main() -> ExitCode {
     stdin::note_descriptors();
     let words: Vec<OsString> = std::env::args_os().collect();
     let place = Place::of(&words);
-    let (settings, wrong) = match place.read(&command()) {
+    let (settings, wrong) = match place.read(&command) {
         Ok(file) => (Settings::new(file), None),
         Err(error) => (Settings::default(), Some(error)),
     };

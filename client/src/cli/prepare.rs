@@ -1,6 +1,7 @@
 //! A command before it is carried out: its destinations that ssh leads to are told which programs are run for them.
 
 use super::arguments::Command;
+use super::later::Later;
 use super::usage::Usage;
 use crate::get::source::Source;
 use crate::net::destination::{Destination, Server};
@@ -11,29 +12,35 @@ use crate::net::destination::{Destination, Server};
 /// If the command knows no ssh, or the words make no command.
 pub(super) fn prepare(command: &mut Command) -> Result<(), Usage> {
     match command {
-        Command::Put(put) => {
+        Command::Put(Later(put)) => {
             let ssh = put.options.connection.ssh.clone();
             no_classic(put.options.classic, &put.destination)?;
             ssh.tell(&mut put.destination)
         }
-        Command::Sync(sync) => match &mut sync.destination.server {
+        Command::Sync(Later(sync)) => match &mut sync.destination.server {
             Ok(server) => sync.options.connection.ssh.tell(server),
             Err(_) => Ok(()),
         },
-        Command::Publish(publish) => publish.options.connection.ssh.tell(&mut publish.destination),
-        Command::Verify(verify) => verify.options.connection.ssh.tell(&mut verify.destination),
-        Command::Get(get) => get.options.connection.ssh.tell_sources(&mut get.sources),
-        Command::Cat(cat) => cat.ssh.tell_sources(&mut cat.sources),
-        Command::Ls(ls) => ls.ssh.tell(&mut ls.destination),
-        Command::Mkdir(mkdir) => {
+        Command::Publish(Later(publish)) => {
+            publish.options.connection.ssh.tell(&mut publish.destination)
+        }
+        Command::Verify(Later(verify)) => {
+            verify.options.connection.ssh.tell(&mut verify.destination)
+        }
+        Command::Get(Later(get)) => get.options.connection.ssh.tell_sources(&mut get.sources),
+        Command::Cat(Later(cat)) => cat.ssh.tell_sources(&mut cat.sources),
+        Command::Ls(Later(ls)) => ls.ssh.tell(&mut ls.destination),
+        Command::Mkdir(Later(mkdir)) => {
             mkdir.destinations.iter_mut().try_for_each(|place| mkdir.ssh.tell(place))
         }
-        Command::Rm(rm) => rm.destinations.iter_mut().try_for_each(|place| rm.ssh.tell(place)),
-        Command::Mv(mv) => {
+        Command::Rm(Later(rm)) => {
+            rm.destinations.iter_mut().try_for_each(|place| rm.ssh.tell(place))
+        }
+        Command::Mv(Later(mv)) => {
             mv.ssh.tell(&mut mv.source)?;
             mv.ssh.tell(&mut mv.place.destination)
         }
-        Command::Shell(shell) => {
+        Command::Shell(Later(shell)) => {
             no_classic(shell.classic, &shell.destination)?;
             shell.connection.ssh.tell(&mut shell.destination)
         }
@@ -58,7 +65,7 @@ pub(super) fn places(command: &mut Command) -> Vec<&mut Destination> {
         Command::Ls(ls) => vec![&mut ls.destination],
         Command::Mkdir(mkdir) => mkdir.destinations.iter_mut().collect(),
         Command::Rm(rm) => rm.destinations.iter_mut().collect(),
-        Command::Mv(mv) => vec![&mut mv.source, &mut mv.place.destination],
+        Command::Mv(Later(mv)) => vec![&mut mv.source, &mut mv.place.destination],
         Command::Shell(shell) => vec![&mut shell.destination],
         Command::Login(words) => vec![&mut words.destination],
         Command::Logout(words) => vec![&mut words.destination],

@@ -67,6 +67,20 @@ impl Settings {
         self.file.as_ref().map(|file| file.aliases.clone()).unwrap_or_default()
     }
 
+    /// Whether there is a setting of any option of a command line's command. `matches`: of its words without the settings.
+    pub(super) fn may_count(&self, command: &Command, matches: &ArgMatches) -> bool {
+        let Some(inner) = matches.subcommand_name().and_then(|name| command.find_subcommand(name))
+        else {
+            return false;
+        };
+        let is_set =
+            |option: &str| self.variables.contains_key(OsStr::new(&rules::variable(option)));
+        let is_there =
+            |option| self.file.as_ref().and_then(|file| file.find(inner.get_name(), option));
+        let mut options = settable(inner).map(|(option, _)| option);
+        options.any(|option| is_set(option) || is_there(option).is_some())
+    }
+
     /// The command line with the settings as the defaults of its command's options. `matches`: of the same words without them.
     ///
     /// # Errors
@@ -207,14 +221,14 @@ mod tests {
 
     fn put(line: &str, settings: &Settings) -> PutCommand {
         match parsed(line, settings) {
-            Ok(Word::Put(put)) => put,
+            Ok(Word::Put(put)) => put.0,
             other => panic!("{line}: {other:?}"),
         }
     }
 
     fn sync(line: &str, settings: &Settings) -> SyncCommand {
         match parsed(line, settings) {
-            Ok(Word::Sync(sync)) => sync,
+            Ok(Word::Sync(sync)) => sync.0,
             other => panic!("{line}: {other:?}"),
         }
     }

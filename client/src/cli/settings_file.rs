@@ -49,12 +49,14 @@ pub(super) enum SettingsError {
 }
 
 impl SettingsFile {
-    /// Reads a file, and has the options of `command` check each value.
+    /// Reads a file, and has the options of a declaration check each value. Without a file nobody needs the declaration, which
+    /// costs more to make than most commands take.
     ///
     /// # Errors
     /// If the file can't be read, others can change it, or a line is wrong.
-    pub(super) fn read(path: &Path, command: &Command) -> Result<Self, SettingsError> {
-        Self::parse(path, &bytes(path)?, command)
+    pub(super) fn read(path: &Path, command: &dyn Fn() -> Command) -> Result<Self, SettingsError> {
+        let bytes = bytes(path)?;
+        Self::parse(path, &bytes, &command())
     }
 
     /// The same of its bytes.

@@ -48,11 +48,14 @@ impl Place {
         }
     }
 
-    /// Reads the file; `None`: there is none, and nobody has named one.
+    /// Reads the file; `None`: there is none, and nobody has named one. `command` makes the declaration, if there is a file.
     ///
     /// # Errors
     /// If it can't be read, or a line is wrong.
-    pub(super) fn read(&self, command: &Command) -> Result<Option<SettingsFile>, SettingsError> {
+    pub(super) fn read(
+        &self,
+        command: &dyn Fn() -> Command,
+    ) -> Result<Option<SettingsFile>, SettingsError> {
         match self {
             Self::Nowhere => Ok(None),
             Self::Named(path) => SettingsFile::read(path, command).map(Some),

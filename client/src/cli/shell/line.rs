@@ -168,7 +168,7 @@ mod tests {
     fn shell(words: &[&str]) -> ShellCommand {
         let words = [&["haul", "shell", "box"], words].concat();
         match crate::cli::arguments::Cli::try_parse_from(words).unwrap().command {
-            crate::cli::arguments::Command::Shell(shell) => shell,
+            crate::cli::arguments::Command::Shell(shell) => shell.0,
             other => panic!("{other:?}"),
         }
     }
