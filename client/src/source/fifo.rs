@@ -33,8 +33,8 @@ pub(crate) enum Named {
 
 /// The path of the directory that a descriptor leads to; `None` for all other names.
 pub(crate) fn directory(path: &Path) -> Option<PathBuf> {
-    descriptor::check(path).ok()?;
     through_proc(path)?;
+    descriptor::check(path).ok()?;
     path.metadata().ok().filter(Metadata::is_dir)?;
     path.canonicalize().ok()
 }
@@ -50,7 +50,8 @@ pub(crate) fn named(path: &Path, links: Links) -> Result<Named, FileError> {
     if itself.is_symlink() && descriptor.is_none() && links != Links::Follow {
         return Ok(Named::Ordinary);
     }
-    let found = match path.metadata() {
+    let found = if itself.is_symlink() { path.metadata() } else { Ok(itself) };
+    let found = match found {
         Err(error) if descriptor.is_some() => return Err(FileError::local("open")(error)),
         Err(_) => return Ok(Named::Ordinary),
         Ok(found) => found,

@@ -4,6 +4,9 @@
 //! It is a digest, because the machine's own id is nobody else's business, and nothing is proved by
 //! it: it keeps users apart who don't mean harm.
 
+use std::fs::File;
+use std::io::Read;
+
 use haul_protocol::{FileHasher, Token};
 
 /// Makes the digest one that is used for nothing else.
@@ -15,8 +18,15 @@ const MACHINE_ID: &str = "/etc/machine-id";
 /// The identity of the user who runs this.
 #[must_use]
 pub fn identity() -> String {
-    let machine = std::fs::read(MACHINE_ID).unwrap_or_default();
-    of(&[&machine, &platform::host(), &platform::user()])
+    of(&[&machine().unwrap_or_default(), &platform::host(), &platform::user()])
+}
+
+/// The id of the machine. The file has 33 bytes, so one read is enough.
+fn machine() -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 256];
+    let read = File::open(MACHINE_ID)?.read(&mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 /// Each piece goes in with its length, so that no two lists look the same.

@@ -95,8 +95,18 @@ impl Work {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.sleepers += 1;
+        let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.sleepers -= 1;
+        state
+    }
+
+    /// Something has changed. Mostly nobody waits for it, and the system need not be asked to wake anybody.
+    fn tell(&self, state: &State) {
+        if state.sleepers > 0 {
+            self.changed.notify_all();
+        }
     }
 
     // For the walk.
@@ -148,8 +158,10 @@ impl Work {
             if left.is_zero() {
                 return Ok(());
             }
+            state.sleepers += 1;
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.sleepers -= 1;
         }
         Err(Stopped)
     }
@@ -208,7 +220,7 @@ impl Work {
                 .or_else(|| state.take_part(number, true).map(Taken::Task)),
         };
         if let Some(Taken::Batch(_)) = taken {
-            self.changed.notify_all();
+            self.tell(&state);
         }
         if taken.is_some() {
             self.demand.took(state.waiting());
@@ -344,7 +356,7 @@ impl Work {
     }
 
     /// Connection `number` is lost, or back: what it has for others to send goes before everything
-    /// that waits, and all look for work, since it may have been the one that was woken for it.
+    /// that waits, and all others look for work, since it may have been the one that was woken for it.
     pub fn put_back(&self, number: usize, items: Vec<Item>) {
         let mut state = self.state();
         for batch in items.chunks(BATCH).rev() {
@@ -359,7 +371,7 @@ impl Work {
         }
         self.demand.waits(state.waiting());
         self.hint(&state);
-        state.wake(true);
+        state.wake_but(Some(number), true);
     }
 
     /// Items are committed or given up.
@@ -375,7 +387,7 @@ impl Work {
         }
         self.hint(&state);
         if state.open == 0 {
-            self.changed.notify_all();
+            self.tell(&state);
         }
         self.end_if_finished(&state);
         if state.open == 0 || !state.urgent.is_empty() {
@@ -404,7 +416,7 @@ impl Work {
         if state.error.is_none() && !matches!(error, ConnectionError::Stopped) {
             state.error = Some(error);
         }
-        self.changed.notify_all();
+        self.tell(&state);
         self.demand.end();
         state.closed = true;
         state.wake(true);

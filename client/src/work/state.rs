@@ -36,12 +36,22 @@ pub(super) struct State {
     /// The connection that leaves work to others.
     pub(super) resting: Option<usize>,
     pub(super) error: Option<ConnectionError>,
+    /// Threads that wait for a change.
+    pub(super) sleepers: usize,
 }
 
 impl State {
     /// Wakes one connection that has nothing to do, or all of them.
     pub(super) fn wake(&mut self, all: bool) {
+        self.wake_but(None, all);
+    }
+
+    /// The same, without the connection of this number, which looks for work in any case or never again.
+    pub(super) fn wake_but(&mut self, caller: Option<usize>, all: bool) {
         for (number, (waker, idle)) in self.wakers.iter_mut().enumerate() {
+            if caller == Some(number) {
+                continue;
+            }
             let is_resting = self.resting == Some(number);
             // It would leave the work to others, who would not know of it.
             if is_resting && !all {
