@@ -1,9 +1,12 @@
 //! Connections and threads that a run takes: no more than are of use.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Child;
 
 use haul_tests::bytes::counted;
 use haul_tests::prelude::*;
+use haul_tests::threads::each;
 
 /// Runs `haul` with these words through a relay; returns the number of connections that it took.
 fn connections(server: &Hauld, words: impl FnOnce(&str) -> Vec<String>) -> usize {
@@ -56,19 +59,48 @@ fn large_file_and_many_entries_take_all_connections() {
     }
 }
 
-#[test]
-fn one_small_file_takes_four_threads() {
+/// Starts `haul put` of a source to a server that never answers; returns it when its connection has come.
+fn held(source: &Path) -> (Child, (TcpListener, TcpStream)) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, source) = (silent.local_addr().unwrap().to_string(), TempDir::new().unwrap());
-    fs::write(source.path().join("f"), "one").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
     let mut haul = haul_command();
-    let haul = haul.arg("put").arg(source.path().join("f")).arg(address).stderr(Stdio::null());
-    let mut haul = haul.spawn().unwrap();
-    let connection = silent.accept().unwrap();
-    // The observer's, the connection's, that of the walk, that of signals.
-    let threads = fs::read_dir(format!("/proc/{}/task", haul.id())).unwrap().count();
+    let haul = haul.arg("put").arg(source).arg(address).stderr(Stdio::null()).spawn().unwrap();
+    let (connection, _) = silent.accept().unwrap();
+    (haul, (silent, connection))
+}
+
+/// The names of the threads of a process, in order; the first one has that of the process.
+fn threads(haul: &Child) -> Vec<String> {
+    let mut names: Vec<_> = each(haul.id(), "comm").into_iter().map(|(_, name)| name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn one_small_file_takes_three_threads() {
+    let source = TempDir::new().unwrap();
+    fs::write(source.path().join("f"), "one").unwrap();
+    let (mut haul, _server) = held(&source.path().join("f"));
+    // The observer's, the connection's, that of signals. A thread gives itself its name.
+    let expected = ["connection-0", "haul", "signals"];
+    eventually("all threads have their names", || threads(&haul) == expected);
     haul.kill().unwrap();
     haul.wait().unwrap();
-    drop(connection);
-    assert_eq!(threads, 4);
+}
+
+#[test]
+fn threads_of_further_connections_begin_when_there_is_work_for_them() {
+    let source = TempDir::new().unwrap();
+    (0..3).for_each(|index| fs::write(source.path().join(format!("{index}")), "x").unwrap());
+    let (mut haul, _server) = held(source.path());
+    let few = ["connection-0", "haul", "signals", "walk"];
+    eventually("a few files have one connection", || threads(&haul) == few);
+    haul.kill().unwrap();
+    haul.wait().unwrap();
+    (0..2000).for_each(|index| fs::write(source.path().join(format!("{index}")), "x").unwrap());
+    let (mut haul, _server) = held(source.path());
+    let has_second = || threads(&haul).iter().any(|name| name == "connection-1");
+    eventually("many files have a second connection", has_second);
+    haul.kill().unwrap();
+    haul.wait().unwrap();
 }

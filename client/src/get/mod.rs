@@ -200,7 +200,7 @@ impl Get {
             delete::delete(&run);
             let _ = kept_promise.set(run.make_durable());
         };
-        pool::carry_out(&run, events, observer, beside, after)?;
+        pool::carry_out(&run, events, observer, pool::Beside::Thread(beside), after)?;
         let (error, durability) = (queue.take_error(), run.reached.promised());
         let kept_promise = kept_promise.into_inner().unwrap_or(Err(run::NOT_DURABLE));
         Ok(Ended { error, durability, kept_promise })

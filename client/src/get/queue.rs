@@ -255,14 +255,9 @@ impl Queue {
         Some(due.saturating_duration_since(Instant::now()))
     }
 
-    /// Waits until one more connection is of use. `false`: none will be.
-    pub(super) fn wait_for_more(&self) -> bool {
-        self.demand.wait()
-    }
-
-    /// All connections are needed: one of them is lost, and may not come again.
-    pub(super) fn want_all(&self) {
-        self.demand.want();
+    /// The demand for connections besides the first.
+    pub(super) fn demand(&self) -> &Demand {
+        &self.demand
     }
 
     /// Whether there will never be anything to do again.

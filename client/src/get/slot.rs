@@ -9,6 +9,7 @@ use super::run::Run;
 use crate::error::ConnectionError;
 use crate::net::poller::Poller;
 use crate::transfer::reconnect::{Connected, Connecting, Left, Place, Shared};
+use crate::work::demand::Demand;
 
 impl Connecting for Run<'_> {
     type Connection<'c>
@@ -32,12 +33,8 @@ impl Connecting for Run<'_> {
         self.queue.register(waker)
     }
 
-    fn wait_for_more(&self) -> bool {
-        self.queue.wait_for_more()
-    }
-
-    fn want_all(&self) {
-        self.queue.want_all();
+    fn demand(&self) -> &Demand {
+        self.queue.demand()
     }
 
     fn is_finished(&self) -> bool {

@@ -35,6 +35,8 @@ pub enum Event {
     },
     Reconnecting(Attempt, String),
     Note(Note),
+    /// The thread looks whether it is to do anything else.
+    Look,
     /// The run is over.
     End,
 }

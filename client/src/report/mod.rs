@@ -6,6 +6,7 @@
 mod counts;
 pub mod events;
 pub mod note;
+pub mod nudge;
 pub mod observer;
 pub mod progress;
 pub mod status;

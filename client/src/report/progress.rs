@@ -16,6 +16,7 @@ use haul_protocol::Name;
 
 use super::counts::Counts;
 use super::events::{Event, WAITING};
+use super::nudge::Nudge;
 use super::observer::Observer;
 use super::status::Status;
 use links::Links;
@@ -114,6 +115,12 @@ impl Progress {
             limit_told: AtomicBool::new(false),
         };
         (progress, received)
+    }
+
+    /// Has the observer's thread look whether it is to do anything else.
+    #[must_use]
+    pub(crate) fn nudge(&self) -> Nudge {
+        Nudge::new(self.events.clone())
     }
 
     /// Whether totals are shown, so that sizes are worth asking for.

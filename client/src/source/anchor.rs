@@ -74,6 +74,7 @@ struct Began {
     /// The symlinks that lead to it.
     way: u64,
     is_dir: bool,
+    size: u64,
 }
 
 impl Anchor {
@@ -101,7 +102,8 @@ impl Anchor {
         let held = if hold && is_dir { platform::hold(path) } else { Ok(None) };
         let (began, held) = match (found, held) {
             (Ok(found), Ok(held)) => {
-                let began = |way| Began { identity: identity(&found), way, is_dir };
+                let began =
+                    |way| Began { identity: identity(&found), way, is_dir, size: found.len() };
                 (way(path).map(began), held)
             }
             (Err(error), _) | (_, Err(error)) => (Err(error), None),
@@ -170,6 +172,11 @@ impl Anchor {
     #[must_use]
     pub fn is_directory(&self) -> bool {
         self.began.as_ref().is_ok_and(|began| began.is_dir)
+    }
+
+    /// The size of the file that it was when the run began; `None` if it was a directory, or nothing.
+    pub(crate) fn file_size(&self) -> Option<u64> {
+        self.began.as_ref().ok().filter(|began| !began.is_dir).map(|began| began.size)
     }
 
     /// Device and inode that it had when the run began, if it was a directory.

@@ -118,4 +118,6 @@ impl Transfer {
 }
 
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod tests;

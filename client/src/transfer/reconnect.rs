@@ -12,6 +12,7 @@ use crate::net::backoff;
 use crate::net::poller::Poller;
 use crate::report::note::Note;
 use crate::report::progress::Progress;
+use crate::work::demand::Demand;
 use crate::work::reached::Reached;
 use crate::work::settings::Settings;
 
@@ -34,11 +35,8 @@ pub(crate) trait Connecting: Sync {
     /// Makes a slot known to the work, which wakes it when there is any; returns the slot's number there.
     fn register(&self, waker: Arc<Waker>) -> usize;
 
-    /// Waits until there is more to do than the connections at work get done at once. `false`: there never will be.
-    fn wait_for_more(&self) -> bool;
-
-    /// All connections are needed: one of them is lost, and may not come again.
-    fn want_all(&self);
+    /// The demand for connections besides the first.
+    fn demand(&self) -> &Demand;
 
     /// Whether there will never be anything to do again.
     fn is_finished(&self) -> bool;
@@ -102,7 +100,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) progress: &'a Progress,
     /// Connections that the run began with.
     pub(crate) connections: usize,
-    /// The others wait until there is something for them. The user has said no number.
+    /// The others begin when there is something for them. The user has said no number.
     pub(crate) on_demand: bool,
     /// The others wait until one is greeted.
     pub(crate) one_first: bool,
@@ -224,13 +222,8 @@ impl<R: Connecting> Slot<'_, R> {
 
     /// One connection, to its end.
     fn connection(&mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
-        let (run, Shared { reached, progress, one_first, on_demand, .. }) = (self.run, self.shared);
+        let (run, Shared { reached, progress, one_first, .. }) = (self.run, self.shared);
         (self.greeted, self.culprit_gone) = (false, false);
-        // A second one that was up once is needed.
-        let waits = on_demand && self.place.slot > 0 && !self.was_added() && !self.was_greeted;
-        if waits && !run.wait_for_more() {
-            return Err(ConnectionError::Stopped);
-        }
         if self.place.slot > 0 && one_first {
             reached.wait(|| self.is_over());
             if self.is_over() {
@@ -254,7 +247,8 @@ impl<R: Connecting> Slot<'_, R> {
         let error = result.as_ref().err();
         if error.is_some_and(ConnectionError::is_lost) {
             reached.lose();
-            run.want_all();
+            // It may not come again.
+            run.demand().want();
         }
         let left = connection.leave(error);
         (self.unfenced, self.culprit_gone) = (left.unfenced, left.culprit_gone);
@@ -283,7 +277,7 @@ impl<R: Connecting> Slot<'_, R> {
         let attempts = self.patience.attempts();
         let is_worth_a_word = !self.was_added() || self.was_greeted;
         self.run.put_back(self.place.number, self.unfenced);
-        self.run.want_all();
+        self.run.demand().want();
         // The others went past ssh, and end with it.
         if !self.shared.reconnects && self.place.slot > 0 {
             self.shared.progress.note(Note::NotDirect(error.to_string()));

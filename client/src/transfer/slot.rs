@@ -10,6 +10,7 @@ use crate::error::ConnectionError;
 use crate::net::poller::Poller;
 use crate::work::Item;
 use crate::work::context::Run;
+use crate::work::demand::Demand;
 
 impl Connecting for Run<'_> {
     type Connection<'c>
@@ -33,12 +34,8 @@ impl Connecting for Run<'_> {
         self.work.register(waker)
     }
 
-    fn wait_for_more(&self) -> bool {
-        self.work.wait_for_more()
-    }
-
-    fn want_all(&self) {
-        self.work.want_all();
+    fn demand(&self) -> &Demand {
+        self.work.demand()
     }
 
     fn is_finished(&self) -> bool {

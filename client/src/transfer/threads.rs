@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use super::guards::{self, EndOnDrop, client, connections};
 use super::identity::identity;
+use super::pool::Beside;
 use super::{Transfer, pool, walk};
 use crate::connection::classic;
 use crate::error::ConnectionError;
@@ -17,7 +18,7 @@ use crate::plan::namesakes::Namesakes;
 use crate::report::events::Event;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
-use crate::report::watch::watch;
+use crate::report::watch::Watch;
 use crate::source::hashing::HashThreads;
 use crate::source::sources::Sources;
 use crate::work::Work;
@@ -53,10 +54,11 @@ impl Transfer {
         // first. A list may name the directory later, or not at all.
         let may_block = self.policy.may_block_directories() || self.plan.named.is_some();
         let is_one = self.policy.dry_run && may_block || !self.login.server().reconnects();
+        let is_small = self.is_one_small_file();
         let connections = match self.settings.connections {
             _ if is_one => 1,
             Some(connections) => connections,
-            None if self.is_one_small_file() => 1,
+            None if is_small => 1,
             None => connections(),
         };
         let may_be_direct = !self.policy.dry_run && self.login.server().may_be_direct();
@@ -86,11 +88,24 @@ impl Transfer {
             direct,
             reached: Reached::new(connections),
         };
-        let walk = || {
-            // Stopped: whoever stopped it has told why.
-            let _ = walk::walk(&self.plan, &self.anchors, &run);
-        };
-        pool::carry_out(&run, events, observer, walk, || {})?;
+        // Stopped: whoever stopped it has told why.
+        if is_small && !self.policy.compares() {
+            let anchors = OnceLock::new();
+            let walk = || {
+                let _ = walk::alone(&self.plan, &self.anchors, &run).map(|all| anchors.set(all));
+            };
+            let after = || {
+                if let Some(anchors) = anchors.get() {
+                    walk::alone_ended(&self.plan, anchors, &run);
+                }
+            };
+            pool::carry_out(&run, events, observer, Beside::First(walk), after)?;
+        } else {
+            let walk = || {
+                let _ = walk::walk(&self.plan, &self.anchors, &run);
+            };
+            pool::carry_out(&run, events, observer, Beside::Thread(walk), || {})?;
+        }
         Ok(Ended { error: work.take_error(), durability: run.reached.promised() })
     }
 
@@ -98,9 +113,9 @@ impl Transfer {
     /// only comes more slowly.
     fn is_one_small_file(&self) -> bool {
         let ([root], [anchor]) = (&*self.plan.roots, &*self.anchors) else { return false };
-        let is_file = matches!(root.given, Given::Path) && !anchor.is_directory();
-        let is_small = || root.source.metadata().is_ok_and(|found| found.len() < SMALL);
-        is_file && self.plan.named.is_none() && is_small()
+        let is_path = matches!(root.given, Given::Path) && !root.contents;
+        let is_small = anchor.file_size().is_some_and(|size| size < SMALL);
+        is_path && is_small && self.plan.named.is_none()
     }
 
     /// Whether connections may be added while it runs.
@@ -117,7 +132,8 @@ impl Transfer {
         events: Receiver<Event>,
         observer: &mut dyn Observer,
     ) -> Ended {
-        let error = thread::scope(|scope| {
+        let watch = Watch::new(progress, events, observer);
+        let error = thread::scope(move |scope| {
             let sender = scope.spawn(|| {
                 let _end = EndOnDrop(progress);
                 classic::run(
@@ -128,7 +144,7 @@ impl Transfer {
                     &self.interrupt,
                 )
             });
-            watch(progress, events, observer);
+            watch.finish();
             sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).err()
         });
         Ended { error, durability: None }

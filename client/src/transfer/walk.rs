@@ -52,14 +52,8 @@ const WRITABLE: u32 = 0o700;
 /// # Errors
 /// If the run was stopped.
 pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Stopped> {
-    let Run { work, progress, policy, course, committed, sources, namesakes, .. } = run;
-    let sizes = progress.wants_sizes();
-    // All other sources have names of their own. Where everything is walked more than once, there is no such source.
-    let may_share = plan.roots.len() > 1 && plan.roots.iter().any(|root| root.contents);
-    let names = may_share.then(|| Sent::new(namesakes));
-    let directories = sources.directories();
-    let walk =
-        Walk { work, progress, policy, course, committed, sources, sizes, names, directories };
+    let Run { work, policy, .. } = run;
+    let walk = Walk::of(plan, run);
     if policy.dry_run && !policy.verifies() {
         walk.above(plan)?;
     }
@@ -94,6 +88,35 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
     Ok(())
 }
 
+/// Puts in the one file that is all that a run sends, and waits for nothing. If a directory has come in its place, that is
+/// told as a failure.
+///
+/// # Errors
+/// If the run was stopped.
+pub(super) fn alone(
+    plan: &Plan,
+    began: &[Arc<Anchor>],
+    run: &Run<'_>,
+) -> Result<Vec<Arc<Anchor>>, Stopped> {
+    let walk = Walk { is_alone: true, ..Walk::of(plan, run) };
+    let anchors = walk.anchors(began, Anchor::first_walk);
+    walk.read(plan, &anchors)?;
+    run.work.close();
+    Ok(anchors)
+}
+
+/// The same as the end of a [`walk`], after a file [alone](alone) and when its connection is over.
+pub(super) fn alone_ended(plan: &Plan, anchors: &[Arc<Anchor>], run: &Run<'_>) {
+    let walk = Walk { is_alone: true, ..Walk::of(plan, run) };
+    // Stopped: whoever stopped it has told why.
+    if !run.work.is_stopped() {
+        walk.are_there(plan, anchors);
+        walk.tell_unsettled();
+        walk.tell_changed_rules();
+        walk.tell_refusal();
+    }
+}
+
 /// The directories that a walk has found, parents first; `None` if they were too many.
 type Found = Option<Vec<PathBuf>>;
 
@@ -109,6 +132,8 @@ struct Walk<'a> {
     names: Option<Sent<'a>>,
     /// The directories that the walk has found.
     directories: &'a Seen,
+    /// One file is all that is sent: no directory is entered.
+    is_alone: bool,
 }
 
 /// The result of one walk, for each root.
@@ -117,6 +142,26 @@ struct Walked {
     found: Vec<Found>,
     /// Entries that had vanished before it began.
     vanished: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn of(plan: &Plan, run: &'a Run<'_>) -> Self {
+        let Run { work, progress, policy, course, committed, sources, namesakes, .. } = run;
+        // All other sources have names of their own. Where everything is walked more than once, there is no such source.
+        let may_share = plan.roots.len() > 1 && plan.roots.iter().any(|root| root.contents);
+        Self {
+            work,
+            progress,
+            policy,
+            course,
+            committed,
+            sources,
+            sizes: progress.wants_sizes(),
+            names: may_share.then(|| Sent::new(namesakes)),
+            directories: sources.directories(),
+            is_alone: false,
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -133,16 +178,22 @@ impl Walk<'_> {
     /// Walks everything once, and sends it.
     fn send(&self, plan: &Plan, anchors: Vec<Arc<Anchor>>) -> Result<Walked, Stopped> {
         let vanished = self.progress.counts().vanished;
+        let found = self.read(plan, &anchors)?;
+        self.work.drain()?;
+        Ok(Walked { anchors, found, vanished })
+    }
+
+    /// Walks everything once, and puts it in.
+    fn read(&self, plan: &Plan, anchors: &[Arc<Anchor>]) -> Result<Vec<Found>, Stopped> {
         self.course.begin_walk();
-        self.sources.walked(&anchors);
+        self.sources.walked(anchors);
         let (mut room, mut found) = (REMEMBERED, Vec::new());
-        for (root, anchor) in plan.roots.iter().zip(&anchors) {
+        for (root, anchor) in plan.roots.iter().zip(anchors) {
             found.push(self.entries(root, anchor, &mut room)?);
         }
         self.progress.walk_ended();
         self.policy.filter.is_walked();
-        self.work.drain()?;
-        Ok(Walked { anchors, found, vanished })
+        Ok(found)
     }
 
     /// Removes entries at the server that the source lacks, and ends with the attributes of directories.
@@ -161,25 +212,36 @@ impl Walk<'_> {
         {
             found = self.remove(plan, &found, &anchors, &delete)?.unwrap_or(found);
         }
+        self.tell_unsettled();
+        let roots = plan.roots.iter().zip(&anchors).zip(&found);
+        for ((root, anchor), found) in roots.filter(|_| !policy.verifies()) {
+            self.directories(root, anchor, found)?;
+        }
+        work.drain()?;
+        self.tell_changed_rules();
+        Ok(Walked { anchors, found, vanished })
+    }
+
+    /// Tells entries that something of another kind is still in the way of.
+    fn tell_unsettled(&self) {
         let (unsettled, more) = self.course.unsettled();
         unsettled.into_iter().for_each(|(path, error)| self.progress.failed(&path, error));
         if more > 0 {
             let told = format!("{more} more entries have something of another kind in their way");
             self.progress.failed(Path::new("--delete"), told);
         }
-        let roots = plan.roots.iter().zip(&anchors).zip(&found);
-        for ((root, anchor), found) in roots.filter(|_| !policy.verifies()) {
-            self.directories(root, anchor, found)?;
-        }
-        work.drain()?;
+    }
+
+    /// Tells rules that have changed while entries were chosen by them.
+    fn tell_changed_rules(&self) {
+        let policy = self.policy;
         if !policy.is_publish()
             && let Some(path) = policy.filter.changed()
         {
             let removed = if policy.removes() { ", so nothing more is removed" } else { "" };
             let told = format!("came, went or changed while haul ran{removed}; run it again");
-            progress.failed(&path, told);
+            self.progress.failed(&path, told);
         }
-        Ok(Walked { anchors, found, vanished })
     }
 
     fn walker(&self, root: &Root) -> WalkDir {
@@ -187,6 +249,7 @@ impl Walk<'_> {
         // `link/` means what the link points to, `link` the link itself.
         WalkDir::new(&root.source)
             .min_depth(depth)
+            .max_depth(if self.is_alone { 0 } else { usize::MAX })
             .follow_root_links(root.contents)
             .follow_links(self.policy.links == Links::Follow)
     }

@@ -176,14 +176,9 @@ impl Work {
 
     // For connections.
 
-    /// Waits until one more connection is of use. `false`: none will be.
-    pub fn wait_for_more(&self) -> bool {
-        self.demand.wait()
-    }
-
-    /// All connections are needed: one of them is lost, and may not come again.
-    pub fn want_all(&self) {
-        self.demand.want();
+    /// The demand for connections besides the first.
+    pub(crate) fn demand(&self) -> &Demand {
+        &self.demand
     }
 
     fn end_if_finished(&self, state: &State) {

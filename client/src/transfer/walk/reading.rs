@@ -10,7 +10,7 @@ use super::{Found, WRITABLE, Walk, is_put_aside, is_special, last_name, name, sp
 use crate::error::FileError;
 use crate::plan::Root;
 use crate::plan::namesakes::Sort;
-use crate::source::anchor::Anchor;
+use crate::source::anchor::{Adrift, Anchor};
 use crate::source::descent::Descent;
 use crate::source::facts::Facts;
 use crate::source::links::Links;
@@ -135,6 +135,10 @@ impl<'r> Reading<'r> {
             Err(error) => return Ok(self.not_looked_at(&entry, &error)),
         };
         let is_directory = matches!(kind, Kind::Directory(_));
+        if is_directory && walk.is_alone {
+            anchor.tell(Adrift::Another, walk.progress);
+            return Ok(Goes::Past);
+        }
         if is_directory
             && (walk.is_of_earlier_source(root, &name)
                 || walk.is_another_by_now(anchor, &entry, identity))
