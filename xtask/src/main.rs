@@ -1,4 +1,4 @@
-//! Chores of the workspace: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `lossy`, `torture`, `soak`, `web`, `platforms`, `dist`, `ci`. Chores of one
+//! Chores of the workspace: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `start`, `lossy`, `torture`, `soak`, `web`, `platforms`, `dist`, `ci`. Chores of one
 //! file are here; the others are crates of their own in the folders beside this one.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
@@ -9,7 +9,7 @@ mod e2e_account;
 mod platforms;
 
 use clap::Parser;
-use xtask_bench::{crowd, scale, timed};
+use xtask_bench::{crowd, scale, start, timed};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Chores of the haul workspace")]
@@ -22,6 +22,8 @@ enum Chore {
     Bench(xtask_bench::Options),
     /// Show time and memory as files and clients become more.
     Scale(scale::Options),
+    /// Show the cost of starting: system calls, threads, page faults and time of a small put; needs strace.
+    Start(start::Options),
     /// Measure haul over a long line that loses packets, beside the same line without losses; as root.
     Lossy(xtask_lossy::Options),
     /// Run one command and write its time and memory; for `bench`.
@@ -47,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Crowd(options) => crowd::run(&options),
         Chore::Bench(options) => xtask_bench::run(&options),
         Chore::Scale(options) => scale::run(&options),
+        Chore::Start(options) => start::run(&options),
         Chore::Lossy(options) => xtask_lossy::run(&options),
         Chore::Timed(options) => timed::run(&options),
         Chore::Torture(options) => xtask_torture::run(&options),

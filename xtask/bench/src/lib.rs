@@ -18,6 +18,7 @@ mod race;
 mod report;
 pub mod scale;
 mod ssh;
+pub mod start;
 pub mod timed;
 mod workload;
 

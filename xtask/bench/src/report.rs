@@ -1,6 +1,6 @@
 //! Reports of the races: a table, all samples as JSON, and a chart.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -27,8 +27,9 @@ pub(crate) struct Report {
     outcomes: Vec<Outcome>,
 }
 
+/// The machine that measures.
 #[derive(Debug, Serialize)]
-struct Machine {
+pub(crate) struct Machine {
     processor: String,
     /// Of each level and kind, the bytes that the first processor has, alone or with others.
     caches: String,
@@ -57,8 +58,8 @@ pub(crate) struct Row {
     server_mib: Option<f64>,
 }
 
-impl Report {
-    pub(crate) fn new(rounds: usize) -> anyhow::Result<Self> {
+impl Machine {
+    pub(crate) fn here() -> anyhow::Result<Self> {
         let line = |path: &str, key: &str| -> anyhow::Result<String> {
             let text = fs::read_to_string(path)?;
             let value = text.lines().find_map(|line| line.strip_prefix(key)?.split(':').nth(1));
@@ -70,14 +71,28 @@ impl Report {
             Ok(text.trim().to_owned())
         };
         let memory = line("/proc/meminfo", "MemTotal")?;
-        let machine = Machine {
+        Ok(Self {
             processor: line("/proc/cpuinfo", "model name")?,
             caches: caches::told(),
             cores: std::thread::available_parallelism()?.get(),
             memory_kib: memory.split(' ').next().unwrap_or_default().parse()?,
             kernel: setting("kernel/osrelease")?,
             tcp: setting("net/ipv4/tcp_congestion_control")?,
-        };
+        })
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { processor, caches, cores, memory_kib, kernel, tcp } = self;
+        let memory = memory_kib >> 20;
+        write!(f, "{processor}, {caches}, {cores} cores, {memory} GiB, Linux {kernel}, TCP {tcp}")
+    }
+}
+
+impl Report {
+    pub(crate) fn new(rounds: usize) -> anyhow::Result<Self> {
+        let machine = Machine::here()?;
         let git = Command::new("git").args(["describe", "--always", "--dirty"]).output()?;
         let commit = String::from_utf8(git.stdout)?.trim().to_owned();
         Ok(Self { machine, commit, rounds, outcomes: Vec::new() })
@@ -91,17 +106,9 @@ impl Report {
 
     /// Writes table, samples and chart.
     pub(crate) fn write(&self, directory: &Path) -> anyhow::Result<()> {
-        let machine = &self.machine;
         let mut text = format!(
-            "{}, {}, {} cores, {} GiB, Linux {}, TCP {}; commit {}; medians of {} rounds (least to most)\n",
-            machine.processor,
-            machine.caches,
-            machine.cores,
-            machine.memory_kib >> 20,
-            machine.kernel,
-            machine.tcp,
-            self.commit,
-            self.rounds,
+            "{}; commit {}; medians of {} rounds (least to most)\n",
+            self.machine, self.commit, self.rounds,
         );
         self.outcomes.iter().for_each(|outcome| text += &table(outcome));
         fs::write(directory.join("bench.md"), text)?;

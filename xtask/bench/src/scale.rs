@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Starts a server, and a client for each source at once.
-fn send(
+pub(crate) fn send(
     binaries: &Binaries,
     place: &Path,
     sources: &[PathBuf],
@@ -131,11 +131,16 @@ fn serve(binaries: &Binaries, place: &Path, name: &str) -> anyhow::Result<(Timed
     Ok((server, address))
 }
 
-/// The figures of one line of a table.
-fn row(files: usize, clients: &[Figures], server: &Figures) -> String {
+/// The time from the start of the first client to the end of the last one.
+pub(crate) fn seconds(clients: &[Figures]) -> f64 {
     let started = clients.iter().map(|client| client.started).min().unwrap_or_default();
     let ended = clients.iter().map(|client| client.ended).max().unwrap_or_default();
-    let seconds = ended.saturating_sub(started).as_secs_f64();
+    ended.saturating_sub(started).as_secs_f64()
+}
+
+/// The figures of one line of a table.
+fn row(files: usize, clients: &[Figures], server: &Figures) -> String {
+    let seconds = seconds(clients);
     let cpu: f64 = clients.iter().map(|client| client.user + client.system).sum();
     let peak = clients.iter().map(|client| client.peak_kib).max().unwrap_or_default();
     format!(
