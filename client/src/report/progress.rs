@@ -71,7 +71,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts counting, and the clock. The observer's thread [watches](super::watch::watch) the receiver.
+    /// Starts counting, and the clock. The observer's thread [watches](super::watch::Watch) the receiver.
     #[must_use]
     pub fn new(observer: &dyn Observer) -> (Self, Receiver<Event>) {
         let (events, received) = sync_channel(WAITING);

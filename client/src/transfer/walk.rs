@@ -105,7 +105,7 @@ pub(super) fn alone(
     Ok(anchors)
 }
 
-/// The same as the end of a [`walk`], after a file [alone](alone) and when its connection is over.
+/// The same as the end of a [`walk`], after a file [alone] and when its connection is over.
 pub(super) fn alone_ended(plan: &Plan, anchors: &[Arc<Anchor>], run: &Run<'_>) {
     let walk = Walk { is_alone: true, ..Walk::of(plan, run) };
     // Stopped: whoever stopped it has told why.
