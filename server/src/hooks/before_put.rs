@@ -166,13 +166,14 @@ impl BeforePut {
         let now = Instant::now();
         let mut queue = self.queue.lock();
         queue.questions.ask(&mut talk.out, now);
+        let is_late = queue.questions.is_late(self.program.time, now);
         let due = queue.questions.due(self.program.time);
         drop(queue);
-        if due.is_some_and(|due| due <= now) {
+        if is_late {
             return Err(format!("has not answered within {:?}", self.program.time));
         }
         talk.write()?;
-        let time = due.map_or(Duration::from_secs(3600), |due| due - now);
+        let time = due.map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(now));
         let Running { control, output: said, error, input, .. } = &talk.running;
         let mut watched = vec![PollFd::new(control, PollFlags::IN)];
         for pipe in [said, error].into_iter().flatten() {

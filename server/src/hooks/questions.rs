@@ -14,8 +14,9 @@ const SHARE: usize = MOST / 4;
 /// Questions that the program has at once. Later ones wait here, where a client can't get ahead of others.
 pub(super) const AHEAD: usize = 32;
 
-/// The program may take so long from its start to its first answer, if `--hook-answer` is less.
-const START: Duration = Duration::from_secs(10);
+/// The program may take so long from its start to its first answer, if `--hook-answer` is less and the one before was not late
+/// with that already.
+const START: Duration = Duration::from_secs(4);
 
 /// A file of a question, which only its connection keeps.
 type File = (Weak<Question>, usize);
@@ -39,6 +40,8 @@ pub(super) struct Questions {
     heard: Option<Instant>,
     /// The program has answered since it was started.
     has_answered: bool,
+    /// The one before had not, and was late.
+    was_late: bool,
 }
 
 /// The lines of a client.
@@ -112,11 +115,19 @@ impl Questions {
         }
     }
 
+    /// Whether the program is late, and has to be ended.
+    pub(super) fn is_late(&mut self, time: Duration, now: Instant) -> bool {
+        let is_late = self.due(time).is_some_and(|due| due <= now);
+        self.was_late |= is_late && !self.has_answered;
+        is_late
+    }
+
     /// When the program is late: it has `time` for an answer to any question, and is asked no more than [`AHEAD`] of them, so
     /// each one is answered within as many times that.
     pub(super) fn due(&self, time: Duration) -> Option<Instant> {
         let (since, _) = self.asked.front()?;
-        let time = if self.has_answered { time } else { time.max(START) };
+        let is_new = !self.has_answered && !self.was_late;
+        let time = if is_new { time.max(START) } else { time };
         let any = self.heard.map_or(*since, |heard| heard.max(*since)) + time;
         let own = *since + time * u32::try_from(AHEAD).unwrap_or(u32::MAX);
         Some(any.min(own))
@@ -126,7 +137,7 @@ impl Questions {
     pub(super) fn answered(&mut self, number: u64, now: Instant) -> Option<File> {
         let at = self.asked.iter().position(|(_, asked)| *asked == number)?;
         self.asked.remove(at);
-        (self.heard, self.has_answered) = (Some(now), true);
+        (self.heard, self.has_answered, self.was_late) = (Some(now), true, false);
         self.open.remove(&number)
     }
 
@@ -222,8 +233,11 @@ mod tests {
         assert_eq!(questions.due(TIME), None);
         let _many = add(&mut questions, "a", 3, 10).unwrap();
         asked(&mut questions, at(1));
-        // It has not answered since its start.
+        // It has not answered since its start, nor the one that is started then.
         assert_eq!(questions.due(TIME), Some(at(1) + START));
+        assert!(!questions.is_late(TIME, at(2)) && questions.is_late(TIME, at(1) + START));
+        questions.started(at(4));
+        assert_eq!(questions.due(TIME), Some(at(5)));
         questions.answered(1, at(5));
         assert_eq!(questions.due(TIME), Some(at(6)));
         questions.answered(2, at(6));
