@@ -41,7 +41,7 @@ fn source(files: usize) -> TempDir {
 /// Allocations for each file more, of a run that takes the source `s` in a directory.
 fn each(run: impl Fn(&Path)) -> f64 {
     let _only = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
-    // What a process does once is done then.
+    // All that a process does once is done then.
     run(source(1).path());
     let [few, many] = FILES.map(|files| {
         let place = source(files);

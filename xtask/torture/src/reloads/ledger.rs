@@ -27,7 +27,7 @@ pub(super) struct Ledger {
     acknowledged: BTreeMap<File, u64>,
 }
 
-/// What the program was told.
+/// The changes that the program was told.
 #[derive(Debug, Default)]
 struct Told {
     events: u64,

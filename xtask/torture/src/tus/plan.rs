@@ -6,7 +6,7 @@ use haul_tests::random::Random;
 
 use crate::disturb::{self, Action, Step};
 
-/// What an upload's client speaks.
+/// The dialect that an upload's client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// tus 1.0.

@@ -43,7 +43,7 @@ struct State {
     end: End,
 }
 
-/// What the clients of an upload know. By the time at which an answer has come they may know more.
+/// The facts that the clients of an upload know. By the time at which an answer has come they may know more.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Known {
     /// The largest offset that any of them was told.
@@ -88,7 +88,7 @@ impl Upload {
         self.state().location.clone()
     }
 
-    /// What its clients know in this moment.
+    /// The facts that its clients know in this moment.
     pub(super) fn known(&self) -> Known {
         let state = self.state();
         Known { told: state.told, end: state.end }
