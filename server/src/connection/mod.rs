@@ -128,8 +128,8 @@ pub(crate) struct Connection {
     /// The root that its client sees.
     view: View,
     sink: Sink,
-    /// The file whose bytes are the body of the answer that is being sent.
-    sending: Option<Sending>,
+    /// The file whose bytes are the body of the answer that is being sent; boxed, as an idle connection has none.
+    sending: Option<Box<Sending>>,
     /// Bytes that came when the outbox was full or the turn over: they are decoded later.
     rest: Vec<u8>,
     /// Bytes that are read at once: less if much of them had to be kept as `rest`.

@@ -73,9 +73,10 @@ impl Connection {
     /// Sends bytes of the file; returns how many: none if the socket takes nothing now.
     fn send_piece(&mut self, turn: &mut Turn<'_>) -> Result<usize, String> {
         let (left, now) = (self.half.apart(), turn.services.now());
-        let Some(Sending { file, offset, advanced, reading, .. }) = &mut self.sending else {
+        let Some(sending) = &mut self.sending else {
             return Err("it is not open".to_owned());
         };
+        let Sending { file, offset, advanced, reading, .. } = &mut **sending;
         let sent =
             match file.send(&self.socket, *offset, left).map_err(|error| error.to_string())? {
                 Sent::Bytes(sent) => sent,
