@@ -10,6 +10,7 @@ mod commit;
 mod copy;
 #[cfg(test)]
 mod crash;
+mod directory;
 mod errno;
 mod error;
 mod holds;

@@ -1,22 +1,16 @@
 //! One change of the entries that clients see, with all that it needs: its bytes are staged and verified.
 
 use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
-use rustix::fs::{FileType, Mode};
-use rustix::io::Errno;
 
-use super::dirty::Touched;
 use super::kind::ChangeKind;
 use crate::store::error::StoreError;
-use crate::store::mode::kept;
 use crate::store::properties::Edits;
-use crate::store::quota::Amount;
 use crate::store::replaces::Replaces;
-use crate::store::root::Parents;
 use crate::store::staged_tree::Tree;
 use crate::store::uploads::complete::Finished;
 use crate::store::uploads::resume::Published;
 use crate::store::versions::swap::{Rollback, Swap};
-use crate::store::{Closed, Staged, Store, rename, sys};
+use crate::store::{Closed, Staged, rename};
 
 /// Directories above a name for which a change counts as one more.
 pub(crate) const DEEP: usize = 32;
@@ -274,182 +268,5 @@ impl Change {
     /// Whether names may lead to other directories afterwards.
     pub(in crate::store) fn moves(&self) -> bool {
         matches!(self, Self::Rename { .. })
-    }
-
-    /// As [`apply`](Self::apply), unless the name is in a directory that is being published.
-    pub(in crate::store) fn apply_guarded(
-        self,
-        store: &Store,
-        parents: &Parents,
-        touched: &mut Touched,
-    ) -> Result<(), StoreError> {
-        let _leave = match (&self, self.name()) {
-            (Self::Rename { name, to, .. }, _) => store.guard.enter_trees([name, to])?,
-            (_, Some(name)) => store.guard.enter(name)?,
-            (_, None) => return self.apply(store, parents, touched),
-        };
-        parents.refresh(store.guard.swaps());
-        self.apply(store, parents, touched)
-    }
-
-    /// Makes it visible, and notes the directories whose entries changed by that. No entry of another spelling is reached.
-    pub(in crate::store) fn apply(
-        self,
-        store: &Store,
-        parents: &Parents,
-        touched: &mut Touched,
-    ) -> Result<(), StoreError> {
-        if !store.spelling.may_fold() {
-            return self.carry_out(store, parents, touched);
-        }
-        // An exchange of versions waits for locks of its own.
-        let (_turn, stays) = match &self {
-            Self::Version(swap) => (None, store.look_before(parents, swap.name(), None)?),
-            Self::Rollback { wanted, .. } => {
-                (None, store.look_before(parents, &wanted.name, None)?)
-            }
-            Self::Rename { name, to, .. } => {
-                let turn = store.spelling.turn();
-                store.look_before(parents, name, None)?;
-                (Some(turn), store.look_before(parents, to, Some(name))?)
-            }
-            change => {
-                let turn = store.spelling.turn();
-                let name = change.name().filter(|_| !matches!(change, Self::Flush(_)));
-                let stays = name.map(|name| store.look_before(parents, name, None)).transpose()?;
-                (Some(turn), stays.flatten().filter(|_| !matches!(change, Self::Remove { .. })))
-            }
-        };
-        self.carry_out(store, parents, touched)?;
-        stays.map_or(Ok(()), |name| store.check_spelling(parents, &name))
-    }
-
-    fn carry_out(
-        self,
-        store: &Store,
-        parents: &Parents,
-        touched: &mut Touched,
-    ) -> Result<(), StoreError> {
-        match self {
-            Self::File { staged, name } => staged.publish(&name, parents, touched),
-            Self::Tree(tree) => tree.publish(parents, touched).into_iter().collect(),
-            Self::Upload(finished) => finished.publish(store, parents, touched),
-            Self::Link { name, target, mtime, replaces } => {
-                store.make_link(parents, &name, (&target, mtime), replaces, touched)
-            }
-            Self::Directory { name, mode, replace, replaces } => {
-                store.counted(parents, &name, Some(Amount::DIRECTORY), None, || {
-                    if replace {
-                        store.replace_by_directory(parents, &name, mode, replaces)?;
-                    }
-                    store.make_directory(parents, &name, mode, replaces, touched)
-                })
-            }
-            Self::Remove { name } => {
-                let remove = || store.remove(parents, &name, touched);
-                store.counted(parents, &name, None, None, remove)
-            }
-            Self::Rename { name, to, replace, replaces } => {
-                let is_new_only = replace && replaces == Replaces::Nothing;
-                let replace = replace && !is_new_only;
-                let rename = || store.rename_entry(parents, (&name, &to), replace, touched);
-                match store.counted_rename(parents, (&name, &to), rename) {
-                    Err(StoreError::Conflict { .. })
-                        if is_new_only && store.stands_there(parents, &to) =>
-                    {
-                        Err(StoreError::Exists { name: to.to_string() })
-                    }
-                    renamed => renamed,
-                }
-            }
-            Self::Attributes { name, is_file, attributes, replaces } => {
-                if replaces == Replaces::Nothing {
-                    store.may_set(parents, &name, is_file, &attributes)?;
-                }
-                let set = store.set_attributes(parents, &name, is_file, &attributes, touched);
-                if is_file && set.is_ok() {
-                    store.touched_file(parents, &name);
-                }
-                set
-            }
-            Self::Properties { name, is_file, edits, modified, replaces } => {
-                let what = (&edits, modified);
-                let set = store.set_properties(parents, (&name, is_file), what, replaces, touched);
-                if is_file && modified.is_some() && set.is_ok() {
-                    store.touched_file(parents, &name);
-                }
-                set
-            }
-            Self::Version(swap) => swap.apply(store, parents, touched),
-            Self::Rollback { wanted, closed } => store.roll_back(parents, &wanted, closed, touched),
-            Self::Confirm(published) => published.confirm(store, parents, touched),
-            Self::Flush(_) => Ok(()),
-        }
-    }
-}
-
-impl Store {
-    /// Carries a change out at once, without waiting for the disk.
-    pub(crate) fn apply(&self, parents: &Parents, change: Change) -> Result<(), StoreError> {
-        change.apply_guarded(self, parents, &mut Touched::ignored())
-    }
-
-    /// The same, in the next version of a directory.
-    pub(crate) fn apply_unseen(&self, parents: &Parents, change: Change) -> Result<(), StoreError> {
-        change.apply(self, parents, &mut Touched::ignored())
-    }
-
-    /// Makes a directory, or gives the one that is there its mode.
-    pub(in crate::store) fn make_directory(
-        &self,
-        parents: &Parents,
-        name: &Name,
-        mode: Option<u32>,
-        replaces: Replaces,
-        touched: &mut Touched,
-    ) -> Result<(), StoreError> {
-        let (above, last) = name.split();
-        let parent = parents.of(name)?;
-        let room = self.admit(name, 0);
-        if room.is_ok() {
-            let mode = match mode {
-                // A default ACL takes the place of the umask (umask(2)).
-                None if parents.has_acl(name) => Mode::RWXU | Mode::RWXG | Mode::RWXO,
-                mode => self.directory_mode(mode),
-            };
-            let make = || sys::make_directory(&parent, last, mode);
-            match self.rights.in_directory(&parent, make) {
-                Ok(()) => {
-                    touched.directory(above, &parent);
-                    return Ok(());
-                }
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(StoreError::new("make directory", name, errno)),
-            }
-        }
-        let look = || self.rights.stat_at(&parent, last);
-        let stat = match self.rights.in_directory(&parent, || self.rights.stat(look)) {
-            // One that is there takes no room.
-            Err(Errno::NOENT) if let Err(error) = room => return Err(error),
-            stat => stat.map_err(|errno| StoreError::new("look at", name, errno))?,
-        };
-        let found = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                // It may be new all the same, made by someone who did not sync it.
-                touched.directory(above, &parent);
-                return match kept(mode).map(|mode| parents.counts(name, mode).as_raw_mode()) {
-                    Some(counts)
-                        if stat.st_mode & 0o777 != counts && replaces == Replaces::Anything =>
-                    {
-                        let attributes = Attributes { mode, mtime: None };
-                        self.set_attributes(parents, name, false, &attributes, touched)
-                    }
-                    _ => Ok(()),
-                };
-            }
-            FileType::Symlink => "a symbolic link, not a directory",
-            _ => "not a directory",
-        };
-        Err(StoreError::Conflict { name: name.to_string(), found })
     }
 }

@@ -1,5 +1,6 @@
 //! Making changes visible, and durable together.
 
+mod apply;
 pub(super) mod change;
 pub(super) mod dirty;
 pub(super) mod file;
