@@ -6,6 +6,7 @@ const isDrop = document.body.dataset.view === 'drop';
 // Files over this size go one by one, in pieces that can be gone on with; all others go many in one request.
 const BIG = 8 << 20;
 const MOST_ROWS = 2000;
+const ROWS_TO_BEGIN = 200;
 const AT_ONCE = 2;
 const SECONDS_OF_A_PIECE = 2;
 

@@ -17,32 +17,41 @@ const unreadable = (path, dir) => {
   total.count += 1;
   fail(item, 'it can’t be read');
 };
-const walk = async (entry, file, above, dir) => {
+// Goes on until Cancel begins another upload. What is found is sent while the rest is read.
+const walk = async (entry, file, above, dir, mine) => {
   const path = above + entry.name;
   if (entry.isFile) {
     const known = await file;
+    if (mine !== upload) return;
     return known ? add(path, known, dir) : unreadable(path, dir);
   }
   try {
     const entries = await entriesOf(entry);
+    if (mine !== upload) return;
     if (!entries.length) add(path, null, dir);
     // The browser asks another process for each file, so all files of a directory are asked for at once.
     const found = entries.map(inside => inside.isFile && fileOf(inside));
-    for (const [at, inside] of entries.entries()) await walk(inside, found[at], `${path}/`, dir);
+    for (const [at, inside] of entries.entries()) {
+      await walk(inside, found[at], `${path}/`, dir, mine);
+      if (mine !== upload) return;
+      if (small.length >= ROWS_TO_BEGIN || big.length) pump();
+    }
   } catch {
-    unreadable(path, dir);
+    if (mine === upload) unreadable(path, dir);
   }
 };
 
 const take = async (list, dir) => {
   if (!isActive() && items.length) reset();
   const before = items.length;
+  const mine = upload;
   work.hidden = false;
-  what.textContent = 'Reading the folder…';
   reading += 1;
+  draw();
   for (const one of list) {
     if (one instanceof File) add(one.webkitRelativePath || one.name, one, dir);
-    else await walk(one, one.isFile && fileOf(one), '', dir);
+    else await walk(one, one.isFile && fileOf(one), '', dir, mine);
+    if (mine !== upload) return;
   }
   reading -= 1;
   begin(before);

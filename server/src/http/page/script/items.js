@@ -6,6 +6,7 @@ let small = [];
 let big = [];
 let asked = [];
 let busy = 0;
+let upload = 0;         // The number of this upload.
 let reading = 0;        // Drops whose folders are still read.
 let isPaused = false;
 let mode = isDrop ? 'replace' : null;
@@ -47,6 +48,8 @@ const begin = before => {
 
 const reset = () => {
   for (const item of items) item.row = null;
+  upload += 1;
+  reading = 0;
   items = []; small = []; big = []; asked = []; samples = [];
   Object.assign(total, { count: 0, bytes: 0, done: 0, doneBytes: 0, failed: 0, skipped: 0 });
   mode = isDrop ? 'replace' : null;

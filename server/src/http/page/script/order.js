@@ -24,7 +24,7 @@ const pump = () => {
     if (!job) break;
     busy += 1;
     if (job.isSmall) items.isSmall = true;
-    for (const item of job.list) { item.state = 'sending'; sending.add(item); if (items.length <= 300 || item.size > BIG) show(item); drawItem(item); }
+    for (const item of job.list) { item.state = 'sending'; sending.add(item); if ((!reading && items.length <= 300) || item.size > BIG) show(item); drawItem(item); }
     job.run().catch(error => job.list.forEach(item => item.state === 'sending' && fail(item, String(error)))).finally(() => {
       busy -= 1;
       for (const item of job.list) sending.delete(item);

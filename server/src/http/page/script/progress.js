@@ -14,17 +14,18 @@ const draw = () => {
   all.value = sent + done;
   const isLostNow = tries > 0 && now < waits;
   if (isActive()) {
-    what.textContent = isPaused ? `Paused at ${done} of ${files(total.count)}` : `Uploading ${done} of ${files(total.count)}`;
+    const count = reading ? `${files(total.count)} found so far` : files(total.count);
+    what.textContent = !total.count ? 'Reading the folder…' : isPaused ? `Paused at ${done} of ${count}` : `Uploading ${done} of ${count}`;
     detail.textContent = `${bytes(sent)} of ${bytes(total.bytes)}${speed > 0 && !isPaused ? `, ${bytes(Math.round(speed))}/s` : ''}`;
     // Many small files take as long as their number, large ones as their bytes.
     const eta = Math.max(speed > 0 ? (total.bytes - sent) / speed : rate > 0 ? 0 : Infinity, rate > 0 && total.count - done > 50 ? (total.count - done) / rate : 0);
-    left.textContent = isPaused || isLostNow || seconds < 2 || !isFinite(eta) ? '' : `about ${time(eta)} left`;
+    left.textContent = isPaused || isLostNow || reading || seconds < 2 || !isFinite(eta) ? '' : `about ${time(eta)} left`;
     if (isLostNow) {
       trouble.textContent = `The connection is lost. It is tried again in ${time((waits - now) / 1000)}.`;
       trouble.hidden = false;
     } else if (!isPaused) trouble.hidden = true;
     const part = Math.floor(4 * all.value / all.max);
-    if (part > said && part < 4) { said = part; say(`${part * 25} percent uploaded`); }
+    if (!reading && part > said && part < 4) { said = part; say(`${part * 25} percent uploaded`); }
   } else {
     const failed = total.failed ? `, ${total.failed} failed` : '';
     const skipped = total.skipped ? `, ${total.skipped} skipped` : '';
