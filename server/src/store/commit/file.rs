@@ -66,13 +66,13 @@ impl Store {
     }
 
     /// Gives a file without a name its final one. If an entry has that name already, a rename replaces the entry, for
-    /// which the file must have a name of ours for a moment.
+    /// which the file must have a name of ours for a moment, and has been made `ready` to replace it.
     pub(in crate::store) fn link(
         &self,
-        parents: &Parents,
+        (parents, name): (&Parents, &Name),
         file: impl AsFd,
-        name: &Name,
         replaces: Replaces,
+        ready: impl FnOnce() -> Result<(), StoreError>,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let (above, last) = name.split();
@@ -87,6 +87,7 @@ impl Store {
             Err(Errno::EXIST | Errno::NOENT) => {}
             Err(errno) => return Err(StoreError::new("publish", name, errno)),
         }
+        ready()?;
         let (directory, temporary) = self.staging.at(self.staging.place());
         sys::link(&file, directory, temporary.as_bytes())
             .map_err(|errno| StoreError::new("publish", name, errno))?;

@@ -164,25 +164,34 @@ impl Staged {
     }
 
     /// Gives the file what nobody stated and only its place can tell: just what its directory hands down by now, if that is
-    /// something else than it was when the file was made (the directory may have been made, renamed or changed meanwhile);
-    /// and without a stated mode, that of the file that stands there.
+    /// something else than it was when the file was made (the directory may have been made, renamed or changed meanwhile).
     fn adapt(&self, name: &Name, parents: &Parents) -> Result<(), StoreError> {
         let file = self.file("publish", name)?;
         let giver = parents.giver(name);
-        let mut changed = self.given != giver.as_ref().map(|(_, given)| *given);
-        if changed {
-            self.store
-                .give_only(file, giver.as_ref(), name, self.mode)
-                .map_err(|errno| StoreError::new("set group and ACL of", name, errno))?;
+        if self.given == giver.as_ref().map(|(_, given)| *given) {
+            return Ok(());
         }
-        if self.mode.is_none() {
-            changed |= self
-                .store
-                .keep_mode(file, parents, name)
-                .map_err(|errno| StoreError::new("set mode of", name, errno))?;
+        self.store
+            .give_only(file, giver.as_ref(), name, self.mode)
+            .map_err(|errno| StoreError::new("set group and ACL of", name, errno))?;
+        self.sync_again(name)
+    }
+
+    /// Without a stated mode it gets that of the file that stands there.
+    fn keep_mode(&self, name: &Name, parents: &Parents) -> Result<(), StoreError> {
+        if self.mode.is_some() {
+            return Ok(());
         }
-        // It was flushed before.
-        if changed && self.store.durable { self.sync(name) } else { Ok(()) }
+        let kept = self.store.keep_mode(self.file("publish", name)?, parents, name);
+        match kept.map_err(|errno| StoreError::new("set mode of", name, errno))? {
+            true => self.sync_again(name),
+            false => Ok(()),
+        }
+    }
+
+    /// It was flushed before it was changed.
+    fn sync_again(&self, name: &Name) -> Result<(), StoreError> {
+        if self.store.durable { self.sync(name) } else { Ok(()) }
     }
 
     /// Gives it its final name.
@@ -224,11 +233,14 @@ impl Staged {
     ) -> Result<(), StoreError> {
         let (store, replaces) = (Arc::clone(&self.store), self.replaces);
         if let Some(place) = self.place {
+            self.keep_mode(name, parents)?;
             self.close(name)?;
             let (directory, temporary) = store.staging.at(place);
             store.rename(parents, directory, temporary.as_bytes(), name, replaces, touched)?;
         } else {
-            store.link(parents, self.file("publish", name)?, name, replaces, touched)?;
+            let keep_mode = || self.keep_mode(name, parents);
+            let file = self.file("publish", name)?;
+            store.link((parents, name), file, replaces, keep_mode, touched)?;
         }
         self.published = true;
         Ok(())
