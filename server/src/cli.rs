@@ -191,8 +191,8 @@ pub struct Arguments {
     #[arg(long)]
     pub insecure: bool,
 
-    /// User of this machine as whom to go on once the addresses are bound, as root only; GROUP is that of new files. A
-    /// root that is missing is made for that user.
+    /// User of this machine as whom to go on once the addresses are bound; GROUP is that of new files. Only root may name
+    /// another user than the one that hauld runs as already. A root that is missing is made for that user.
     #[arg(long, value_name = "NAME[:GROUP]")]
     pub user: Option<String>,
 

@@ -190,7 +190,7 @@ fn start(
     umask: u32,
 ) -> Result<(Server, Option<Announcer>), StartError> {
     let config = arguments.config(umask);
-    let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
+    let user = arguments.user.as_deref().map(SystemUser::find).transpose()?.flatten();
     if let Some(user) = &user {
         user.make_directory(&config.root, 0o777 & !config.umask)?;
         if let Some(directory) = &config.config_dir {

@@ -146,7 +146,27 @@ fn user_who_is_unknown_or_root_is_refused_before_anything_is_made() {
 fn only_root_goes_on_as_another_user() {
     let user = User::new().unwrap();
     let mut hauld = Client::from_std(user.command("hauld"));
-    hauld.args(["--listen", "127.0.0.1:0", "--user", "nobody", "--root", "root"]);
+    hauld.args(["--listen", "127.0.0.1:0", "--user", "daemon", "--root", "root"]);
     hauld.timeout(DEADLINE).assert().code(2).stderr(contains("only root can go on as another"));
     assert!(!user.path().join("root").exists());
+}
+
+/// One file of settings is right for a hauld that root starts, and for one that a service manager starts as its user.
+#[test]
+fn user_whom_hauld_runs_as_already_is_taken_and_another_group_is_not() {
+    let user = User::new().unwrap();
+    let name = if is_root() {
+        String::from("nobody")
+    } else {
+        let output = output_of(Command::new("id").arg("-un"));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let (root, log) = (user.path().join("root"), user.path().join("log"));
+    let server = Hauld::start_at(&root, &log, user.command("hauld"), &["--user", &name]).unwrap();
+    assert_eq!(server.peer().ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
+    assert_eq!(fs::read(root.join("x")).unwrap(), b"x");
+    let mut hauld = Client::from_std(user.command("hauld"));
+    let with_group = format!("{name}:daemon");
+    hauld.args(["--listen", "127.0.0.1:0", "--user", &with_group, "--root", "other"]);
+    hauld.timeout(DEADLINE).assert().code(2).stderr(contains("only root can go on as another"));
 }

@@ -22,17 +22,13 @@ pub struct SystemUser {
 }
 
 impl SystemUser {
-    /// Looks `NAME` or `NAME:GROUP` up. Without a group it is the user's own.
+    /// Looks `NAME` or `NAME:GROUP` up. Without a group it is the user's own. `None`: this process is that user's already, and
+    /// has that group if one is named.
     ///
     /// # Errors
-    /// If there is no such user or group, if it is root, or if this process is not root.
-    pub fn find(text: &str) -> Result<Self, StartError> {
+    /// If there is no such user or group, if it is root, or if this process is neither root's nor that user's.
+    pub fn find(text: &str) -> Result<Option<Self>, StartError> {
         let wrong = |text: String| StartError::Process(format!("--user: {text}"));
-        if !rustix::process::geteuid().is_root() {
-            return Err(wrong(String::from(
-                "only root can go on as another user; leave it out, or start hauld as root",
-            )));
-        }
         let (name, group) = match text.split_once(':') {
             Some((name, group)) => (name, Some(group)),
             None => (text, None),
@@ -51,8 +47,17 @@ impl SystemUser {
                 None => return Err(wrong(format!("this machine has no group `{group}`"))),
             },
         };
+        if !Uid::effective().is_root() {
+            let is_group = group.is_none() || gid == Gid::effective();
+            return match is_group && user.uid == Uid::effective() && user.uid == Uid::current() {
+                true => Ok(None),
+                false => Err(wrong(String::from(
+                    "only root can go on as another user; leave it out, or start hauld as root",
+                ))),
+            };
+        }
         let name = CString::new(name).map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { name, uid: user.uid, gid })
+        Ok(Some(Self { name, uid: user.uid, gid }))
     }
 
     /// Makes a directory for this user if nothing is there. Missing directories above it belong to root.
