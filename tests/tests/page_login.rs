@@ -147,6 +147,36 @@ fn cookie_over_tls_is_for_tls_alone() {
     assert!(log_in(&accounts, &form, origin).field("Set-Cookie").starts_with("__Host-haul="));
 }
 
+/// The server answers at an address without having been told it, and at a name only if it was told that.
+#[test]
+fn setting_that_an_address_of_a_link_needs_is_told_if_it_is_a_name() {
+    let accounts = Accounts::start(&["alice"]);
+    let said = |words: &[&str]| {
+        let output = accounts.hauld(words);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let two = ["link", "a", "--address", "192.0.2.7:80", "--address", "[2001:db8::1]:80"];
+    let said_of_two = said(&two);
+    assert!(!said_of_two.contains("http-host"), "{said_of_two}");
+    let mixed = ["link", "b", "--address", "box:80", "--address", "files.example:8080"];
+    let said_of_names = said(&mixed);
+    let setting = "http-host = [\"box\", \"files.example\"]";
+    assert!(said_of_names.contains(setting), "{said_of_names}");
+    let hosts = ["--http-host", "box", "--http-host", "files.example"];
+    for (words, status) in [(&hosts[..0], 421), (&hosts[..], 200)] {
+        let server = server_with(words);
+        for host in ["box:80", "files.example:8080"] {
+            let mut peer = HttpPeer::connect(server.address());
+            peer.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert_eq!(peer.receive().status, status, "{host}");
+        }
+    }
+    // The other commands make no address for a browser.
+    let add = said(&["user", "add", "carol", "--address", "box:80"]);
+    assert!(!add.contains("http-host"), "{add}");
+}
+
 #[test]
 fn drop_link_logs_in_to_a_page_that_tells_nothing() {
     let accounts = Accounts::start(&["alice"]);
@@ -157,6 +187,7 @@ fn drop_link_logs_in_to_a_page_that_tells_nothing() {
     assert_eq!(link, format!("https://files.example:8080/.haul/login#{token}"));
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(!said.contains(&token[14..]), "{said}");
+    assert!(said.contains("http-host = [\"files.example\"]"), "{said}");
     let cookie_of_box = || cookie(&log_in(&accounts, &format!("token={token}"), ""));
     let mine = cookie_of_box();
     let page = get(&accounts, "/", &format!("{BROWSER}{mine}"));

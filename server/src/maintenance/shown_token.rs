@@ -12,6 +12,7 @@ use super::environment::{Environment, Place};
 use crate::accounts::edit::moment;
 use crate::accounts::{AccountName, KnownToken};
 use crate::error::StartError;
+use crate::http::host::Hosts;
 use crate::keys::directory::Directory;
 use crate::keys::{KeyError, Vouched};
 
@@ -87,11 +88,30 @@ impl Shows {
         }
         let told = told.and_then(|()| out.flush());
         text.zeroize();
+        if for_browsers {
+            tell_names(&self.address, *people);
+        }
         told.map_err(|error| {
             StartError::Accounts(format!(
                 "`{name}` has a new token, but it could not be shown ({error}); another one is shown by: hauld user rotate {name}"
             ))
         })
+    }
+}
+
+/// Tells which setting a server needs whose address has a name: it answers a browser only under names that it was given
+/// ([`Hosts`]), and this command does not know the settings of the server.
+fn tell_names(addresses: &[String], people: &mut dyn Write) {
+    let named = addresses.iter().filter(|address| !Hosts::default().knows(address));
+    let names = named.filter_map(|address| address.rsplit_once(':')).map(|(name, _)| name);
+    let names: Vec<String> = names.map(|name| format!("\"{}\"", Shown(name))).collect();
+    if !names.is_empty() {
+        let _ = writeln!(
+            people,
+            "hauld answers browsers at that address only if its settings have the name: http-host = [{}] in the file, or \
+             --http-host.",
+            names.join(", ")
+        );
     }
 }
 
