@@ -294,6 +294,17 @@ impl SettingsCommand {
     }
 }
 
+/// The directory of the key and the accounts of a service, such as that of the package.
+const OF_SERVICE: &str = "/var/lib/hauld";
+
+/// The directory of the key of a service on this machine, if there is one and [`usual_config_dir`] is another.
+#[must_use]
+pub fn service_config_dir() -> Option<PathBuf> {
+    let of_service = PathBuf::from(OF_SERVICE);
+    let is_other = of_service.is_dir() && usual_config_dir().as_ref() != Some(&of_service);
+    is_other.then_some(of_service)
+}
+
 /// The directory of the server's key if nobody names one: that of a service, or that of the user.
 #[must_use]
 pub fn usual_config_dir() -> Option<PathBuf> {
@@ -303,7 +314,7 @@ pub fn usual_config_dir() -> Option<PathBuf> {
         return std::env::split_paths(&paths).next();
     }
     if rustix::process::geteuid().is_root() {
-        return Some(PathBuf::from("/var/lib/hauld"));
+        return Some(PathBuf::from(OF_SERVICE));
     }
     let state = set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let state = state.or_else(|| Some(own_home(set("HOME")?)?.join(".local/state")));

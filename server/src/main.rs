@@ -13,7 +13,9 @@ use std::thread;
 use anyhow::Context;
 use clap::ArgMatches;
 use haul_protocol::Shown;
-use haul_server::cli::{Arguments, Command, Environment, HOW_TO_START, usual_config_dir};
+use haul_server::cli::{
+    Arguments, Command, Environment, HOW_TO_START, service_config_dir, usual_config_dir,
+};
 use haul_server::process::{self, Reach, SystemUser};
 use haul_server::responder;
 use haul_server::stdio::{self, Caller, StdioError};
@@ -252,7 +254,8 @@ fn start(
 /// Does something else than to serve.
 fn run(command: &Command) -> Result<(), StartError> {
     let (out, people) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
-    let mut environment = Environment { usual: usual_config_dir(), out, people };
+    let (usual, of_service) = (usual_config_dir(), service_config_dir());
+    let mut environment = Environment { usual, of_service, out, people };
     match command {
         Command::Partials(partials) => partials.run(environment.out),
         Command::Status(status) => status.run(environment.out),

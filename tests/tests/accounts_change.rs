@@ -48,3 +48,32 @@ fn changed_limits_hold_for_connections_that_are_there() {
     assert!(soon.status.success(), "{soon:?}");
     refused(&alice.receive().unwrap().0, 0, "unauthorized");
 }
+
+/// A user of a machine with a service has a directory of its own, where the service looks for nothing.
+#[test]
+fn user_beside_a_service_is_told_whose_accounts_a_command_is_about() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let user = User::new().unwrap();
+    let own = user.path().join("state/hauld");
+    let list = |make: &str| {
+        let script = format!(
+            "set -e; mount -t tmpfs none /var/lib; {make} exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\""
+        );
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script, "sh"]).arg(user.path().join("hauld"));
+        command.args(["user", "list"]).current_dir(user.path());
+        command.env("XDG_STATE_HOME", user.path().join("state")).env_remove("HAULD_CONFIG_DIR");
+        let output = output_of(&mut command);
+        assert!(output.status.success(), "{output:?}");
+        let listed = String::from_utf8(output.stdout).unwrap();
+        let empty = format!("no account in {}", own.join("users.toml").display());
+        assert!(listed.contains(&empty), "{listed}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(list(""), "");
+    let said = list("mkdir -m 700 /var/lib/hauld;");
+    let words = format!("in {}. Those of the service are in /var/lib/hauld:", own.display());
+    assert!(said.contains(&words), "{said}");
+}

@@ -178,7 +178,9 @@ mod tests {
         let line = Line::parse_from([&["hauld"], words].concat());
         let (mut out, mut people) = (Vec::new(), Vec::new());
         let usual = Some(users.to_owned());
-        let mut environment = Environment { usual, out: &mut out, people: &mut people };
+        let (out_to, people_to) = (&mut out, &mut people);
+        let mut environment =
+            Environment { usual, of_service: None, out: out_to, people: people_to };
         let done = line.users.run(&mut environment);
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (done, text(out), text(people))
@@ -251,7 +253,8 @@ mod tests {
         };
         let run = |users: &Users, out: &mut dyn Write| {
             let usual = Some(place.path().to_owned());
-            users.run(&mut Environment { usual, out, people: &mut Vec::new() })
+            let people = &mut Vec::new();
+            users.run(&mut Environment { usual, of_service: None, out, people })
         };
         let mut full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let told = run(&rotate, &mut full).unwrap_err().to_string();
