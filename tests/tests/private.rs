@@ -44,6 +44,27 @@ fn directory_of_the_servers_own_that_belongs_to_somebody_else_is_refused() {
     }
 }
 
+/// The server would not start any more if it had been given away.
+#[test]
+fn partials_of_another_user_are_no_reason_to_give_them_away() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let user = User::new().unwrap();
+    let root = user.path().join("root");
+    fs::create_dir_all(root.join(".haul")).unwrap();
+    for (owner, word) in [(1, "daemon"), (4321, "'#4321'")] {
+        std::os::unix::fs::chown(root.join(".haul"), Some(owner), Some(owner)).unwrap();
+        let mut hauld = hauld();
+        let output = hauld.args(["partials", "list", "--root"]).arg(&root).output();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("sudo -u {word} hauld partials")), "{said}");
+        assert!(!said.contains("chown") && !said.contains("remove it"), "{said}");
+        assert_eq!(fs::metadata(root.join(".haul")).unwrap().uid(), owner);
+    }
+}
+
 #[test]
 fn directory_of_the_servers_own_that_others_may_write_to_is_closed_and_told() {
     let directory = TempDir::new().unwrap();

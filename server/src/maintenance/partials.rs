@@ -2,16 +2,17 @@
 //! runs.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use haul_protocol::Shown;
 use humansize::{BINARY, format_size};
+use nix::unistd::{Uid, User};
 use rustix::fs::Mode;
 
 use crate::error::StartError;
-use crate::store::Store;
+use crate::store::{OpenError, Store};
 
 /// A command about partials and drafts.
 #[derive(Debug, Clone, Subcommand)]
@@ -128,7 +129,25 @@ impl Where {
             return Err(StartError::Root(format!("`{root}` is not the root of a server")));
         }
         let umask = Mode::from_raw_mode(0o077);
-        Store::open(&self.root, umask, false, 0)
-            .map_err(|error| StartError::Root(error.to_string()))
+        Store::open(&self.root, umask, false, 0).map_err(|error| match error {
+            OpenError::NotOurs { path, owner, .. } if path.ends_with(".haul") => {
+                StartError::Root(not_ours(&path, owner))
+            }
+            error => StartError::Root(error.to_string()),
+        })
     }
+}
+
+/// A directory belongs to the user of a server, as whom the command is to be run. If it belonged to the caller, that server would not
+/// start any more.
+fn not_ours(path: &Path, owner: u32) -> String {
+    let user = User::from_uid(Uid::from_raw(owner)).ok().flatten();
+    let (name, word) = match &user {
+        Some(user) => (format!("`{}`", user.name), user.name.clone()),
+        None => (owner.to_string(), format!("'#{owner}'")),
+    };
+    let path = path.display();
+    format!(
+        "`{path}` belongs to user {name}: run this as that user, such as by: sudo -u {word} hauld partials"
+    )
 }
