@@ -278,6 +278,28 @@ fn few_open_files_are_enough_for_some_connections() {
     }
 }
 
+#[test]
+fn connections_that_the_limit_of_open_files_does_not_allow_are_told_at_the_start() {
+    let started = |files: &str, wanted: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files}; exec \"$HAULD\" \"$@\""), "sh"]);
+        command.env("HAULD", &binaries::get().hauld);
+        let words = ["--max-connections", wanted, "--workers", "4"];
+        let server = Hauld::start_in(TempDir::new().unwrap(), command, &words).unwrap();
+        server.log_text()
+    };
+    let told = "fewer connections than the settings say";
+    let log = started("1024", "5000");
+    let line = log.lines().find(|line| line.contains(told)).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("wanted=5000") && line.contains("files=1024"), "{line}");
+    let most = line.split("max_connections=").nth(1).unwrap();
+    let most = most.split(' ').next().unwrap();
+    assert!(log.matches(&format!("max_connections={most}")).count() == 2, "{log}");
+    // As many as there may be are no fewer than the settings say.
+    let log = started("1024", most);
+    assert!(!log.contains(told), "{log}");
+}
+
 /// `script` gives it a terminal. Nothing is made in the directory that one happens to be in.
 #[test]
 fn bare_hauld_in_a_terminal_says_how_to_start_it() {

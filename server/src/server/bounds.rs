@@ -55,7 +55,16 @@ pub(super) fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bo
     let possible = (free / 4 * 3).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
     let door = (possible / 8).clamp(1, MOST_AT_DOOR);
-    let connections = wanted.unwrap_or(usual).clamp(1, possible.saturating_sub(door).max(1));
+    let most = possible.saturating_sub(door).max(1);
+    if let Some(wanted) = wanted.filter(|wanted| *wanted > most) {
+        tracing::warn!(
+            wanted,
+            max_connections = most,
+            files,
+            "fewer connections than the settings say, because so few files may be open (ulimit -n, or LimitNOFILE= of systemd)"
+        );
+    }
+    let connections = wanted.unwrap_or(usual).clamp(1, most);
     Bounds { connections, door, places: free.saturating_sub(connections + door).max(1) }
 }
 
