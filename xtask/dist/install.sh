@@ -52,5 +52,16 @@ while read -r digest file; do
   mv -f "$new" "$to/$file"
 done <SHA256SUMS
 
+# The unit is checked as it is in the archive; what is installed names the hauld beside it.
+unit=$to/share/doc/haul/hauld.service
+case $prefix in
+  *[!A-Za-z0-9/._+-]*) echo "put the path of hauld, $prefix/bin/hauld, into $unit, which says /usr/bin/hauld" ;;
+  *)
+    sed "s|/usr/bin/hauld|$prefix/bin/hauld|g" "$unit" >"$unit.new"
+    chmod 644 "$unit.new"
+    mv -f "$unit.new" "$unit"
+    ;;
+esac
+
 echo "haul and hauld are in $prefix/bin"
 case :$PATH: in *":$prefix/bin:"*) ;; *) echo "add it to the PATH: export PATH=$prefix/bin:\$PATH" ;; esac

@@ -201,6 +201,34 @@ fn archive_is_installed_and_used_on_a_clean_root() {
     let at = |path: &str| fs::read(root.path().join(path)).unwrap();
     assert_eq!(at("tmp/up/passwd"), at("etc/passwd"));
     assert!(root.path().join("usr/local/share/man/man1/haul-put.1").exists());
+    let unit = String::from_utf8(at("usr/local/share/doc/haul/hauld.service")).unwrap();
+    let started = "ExecStart=/usr/local/bin/hauld --config /etc/hauld/hauld.toml";
+    assert!(unit.lines().any(|line| line == started), "{unit}");
+}
+
+/// systemd takes a path apart at spaces, so one that it would not take as it is, is told instead.
+#[test]
+fn unit_of_the_archive_names_the_hauld_of_the_prefix() {
+    let place = TempDir::new().unwrap();
+    let here = unpacked(place.path());
+    for (name, is_named) in [("plain", true), ("of me & you", false)] {
+        let prefix = place.path().join(name);
+        let mut command = Command::new(here.join("install.sh"));
+        let output = command.arg("--prefix").arg(&prefix).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let unit = prefix.join("share/doc/haul/hauld.service");
+        let text = fs::read_to_string(&unit).unwrap();
+        let hauld = prefix.join("bin/hauld").to_str().unwrap().to_owned();
+        assert_eq!(text.matches(&hauld).count(), if is_named { 3 } else { 0 }, "{text}");
+        assert_eq!(text.contains("/usr/bin/hauld"), !is_named, "{text}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            told.contains(&format!("{hauld}, into {}", unit.display())),
+            !is_named,
+            "{told}"
+        );
+        assert_eq!(unit.metadata().unwrap().mode() & 0o777, 0o644);
+    }
 }
 
 #[test]
