@@ -104,6 +104,32 @@ fn what_is_not_taken_is_posted_again_and_no_redirection_is_followed() {
     }
 }
 
+/// The last failure of the hook, as the owner of the server is told it.
+fn failure(server: &Hauld) -> String {
+    let mut status = hauld_command();
+    let output = output_of(status.args(["status", "--json", "--root"]).arg(server.root()));
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    status["on_commit"]["failure"]["error"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn failure_of_a_url_is_told_by_the_status_of_the_answer_or_by_the_reason_for_none() {
+    let (refusing, _posted) = receiver(&["503 Later"; 100], None);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (port, why) in [
+        (refusing, "answered with 503 Service Unavailable: reason"),
+        (closed, "Connection refused (os error 111)"),
+    ] {
+        let server = server_with(&["--on-commit", &format!("http://127.0.0.1:{port}/s3cret")]);
+        assert_eq!(server.peer().ask(&put(1, "a", b""), b"").unwrap()["ack"], 1);
+        eventually("the hook has failed", || !failure(&server).is_empty());
+        let (told, log) = (failure(&server), server.log_text());
+        let begin = format!("http://127.0.0.1:{port}: ");
+        assert!(told.starts_with(&begin) && told.ends_with(why), "{told}");
+        assert!(log.contains(&told) && !log.contains("exit code"), "{log}");
+    }
+}
+
 #[test]
 fn url_of_https_is_posted_to_if_an_authority_vouches_for_it() {
     let authority_key = rcgen::KeyPair::generate().unwrap();

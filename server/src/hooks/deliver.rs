@@ -26,7 +26,11 @@ const LOOK: Duration = Duration::from_millis(200);
 impl OnCommit {
     /// Delivers until the server stops.
     pub(crate) fn run(&self, metrics: &Metrics) {
-        let (mut reader, mut output) = (Reader::default(), Output::new(ON_COMMIT));
+        let mut reader = Reader::default();
+        let mut output = match self.program.is_post {
+            true => Output::kept(ON_COMMIT),
+            false => Output::new(ON_COMMIT),
+        };
         let mut pause = FIRST_PAUSE;
         while let Some(due) = self.spool.due(MOST) {
             if due.stops.is_some_and(|until| Instant::now() >= until) {
@@ -81,9 +85,11 @@ impl OnCommit {
         let mut running = running.map_err(|error| format!("could not be started: {error}"))?;
         let ended = self.tell(&mut running, lines, output);
         output.end([&mut running.output, &mut running.error]);
+        // The exit code of a program that is hauld itself tells nobody what has failed.
+        let reason = output.reason();
         match ended? {
             Ended::Well => Ok(()),
-            Ended::Badly(why) => Err(why),
+            Ended::Badly(why) => Err(reason.unwrap_or(why)),
         }
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Program {
     pub(crate) number: u8,
     /// Time that it has: for a run, or for an answer.
     pub(crate) time: Duration,
+    /// It is hauld itself, which posts to a URL.
+    pub(crate) is_post: bool,
 }
 
 impl OnCommit {

@@ -18,6 +18,8 @@ const SPAN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Output {
     hook: &'static str,
+    /// The lines of a program that is hauld itself, in place of the log.
+    kept: Option<String>,
     line: Vec<u8>,
     begun: Instant,
     told: u32,
@@ -26,7 +28,19 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(hook: &'static str) -> Self {
-        Self { hook, line: Vec::new(), begun: Instant::now(), told: 0, untold: 0 }
+        let begun = Instant::now();
+        Self { hook, kept: None, line: Vec::new(), begun, told: 0, untold: 0 }
+    }
+
+    /// Of a hook whose program is hauld itself, and writes nothing but the reason for which it has failed.
+    pub(super) fn kept(hook: &'static str) -> Self {
+        Self { kept: Some(String::new()), ..Self::new(hook) }
+    }
+
+    /// The reason that was kept, since it was last taken.
+    pub(super) fn reason(&mut self) -> Option<String> {
+        let kept = self.kept.as_mut().map(std::mem::take);
+        kept.filter(|reason| !reason.is_empty())
     }
 
     /// Reads all that is there from a pipe that does not block, but not without end; the pipe is closed at its end.
@@ -72,6 +86,16 @@ impl Output {
 
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        if let Some(kept) = &mut self.kept {
+            if kept.len() < LONGEST {
+                let begin = if kept.is_empty() { "" } else { " " };
+                kept.push_str(begin);
+                kept.push_str(text.strip_prefix("hauld: ").unwrap_or(text));
+            }
+            return;
+        }
         if self.begun.elapsed() >= SPAN {
             if self.untold > 0 {
                 tracing::warn!(hook = self.hook, lines = self.untold, "wrote more");
@@ -83,8 +107,7 @@ impl Output {
             return;
         }
         self.told += 1;
-        let text = String::from_utf8_lossy(&line);
         // The log shows no control character.
-        tracing::info!(hook = self.hook, "{}", text.trim_end());
+        tracing::info!(hook = self.hook, "{text}");
     }
 }

@@ -308,7 +308,8 @@ fn hooks(
     let host = Arc::new(host.map_err(|error| failed(error.to_string()))?);
     let (mut on_commit, mut before_put) = (None, None);
     for ((option, callee), number) in hooks.iter().zip(0..) {
-        let run = |time| Program { host: Arc::clone(&host), number, time };
+        let is_post = matches!(callee, Callee::Url(_));
+        let run = |time| Program { host: Arc::clone(&host), number, time, is_post };
         if *option == ON_COMMIT {
             let hook = OnCommit::open(store, run(config.hook_timeout), config.hook_spool);
             on_commit = Some(hook.map_err(failed)?);
