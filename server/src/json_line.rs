@@ -49,6 +49,32 @@ impl Line {
         }
     }
 
+    /// A list of names. Those that are not UTF-8 are in a list of their own, in base64.
+    pub(crate) fn list(self, field: &str, names: &[&[u8]]) -> Self {
+        let texts = names.iter().filter_map(|name| std::str::from_utf8(name).ok());
+        let others = names.iter().filter(|name| std::str::from_utf8(name).is_err());
+        let others: Vec<String> = others.map(|name| BASE64.encode(name)).collect();
+        let line = self.texts(field, texts);
+        match others.is_empty() {
+            true => line,
+            false => line.texts(&format!("{field}_b64"), others.iter().map(String::as_str)),
+        }
+    }
+
+    /// A list of texts.
+    fn texts<'a>(mut self, field: &str, texts: impl Iterator<Item = &'a str>) -> Self {
+        self.begin(field);
+        self.0.push('[');
+        for (place, text) in texts.enumerate() {
+            if place > 0 {
+                self.0.push(',');
+            }
+            quote(&mut self.0, text);
+        }
+        self.0.push(']');
+        self
+    }
+
     /// A field with a number.
     pub(crate) fn number(self, field: &str, number: u64) -> Self {
         self.value(field, &number)
@@ -130,5 +156,14 @@ mod tests {
         assert_eq!((fields["name_b64"].as_str(), fields["to"].as_str()), (Some("Yf8="), Some("b")));
         assert!(fields["x"].is_null() && fields.get("name").is_none());
         assert!(read["none"].as_object().unwrap().is_empty());
+    }
+
+    #[test]
+    fn list_has_texts_and_those_that_are_none_are_in_another() {
+        let line = Line::now().list("also", &[b"/a\"", b"/\xff", b"/b"]).list("none", &[]).end();
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["also"], serde_json::json!(["/a\"", "/b"]));
+        assert_eq!(read["also_b64"], serde_json::json!(["L/8="]));
+        assert!(read["none"].as_array().unwrap().is_empty() && read.get("none_b64").is_none());
     }
 }

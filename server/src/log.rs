@@ -5,7 +5,9 @@
 
 use std::fmt::{self, Debug, Display};
 use std::io::{IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::panic::PanicHookInfo;
+use std::path::Path;
 
 use clap::ValueEnum;
 use haul_protocol::{Shown, ShownBytes};
@@ -18,6 +20,20 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::json_line::Line;
+
+/// The field whose bytes are paths, each with a NUL behind it, as no path has one. In JSON it is a list. `tracing` knows no lists.
+const PATHS: &str = "also";
+
+/// The value of the field with paths.
+pub(crate) fn paths<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<u8> {
+    let with_end = |path: &'a Path| path.as_os_str().as_bytes().iter().copied().chain([0]);
+    paths.into_iter().flat_map(with_end).collect()
+}
+
+/// The paths of such a value.
+fn each(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split_inclusive(|byte| *byte == 0).map(|path| path.strip_suffix(&[0]).unwrap_or(path))
+}
 
 /// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -111,7 +127,13 @@ impl Visit for Text<'_> {
     }
 
     fn record_bytes(&mut self, field: &Field, value: &[u8]) {
-        self.add(field, &ShownBytes(value));
+        match field.name() {
+            PATHS => {
+                let paths: Vec<String> = each(value).map(|it| ShownBytes(it).to_string()).collect();
+                self.add(field, &format_args!("[{}]", paths.join(", ")));
+            }
+            _ => self.add(field, &ShownBytes(value)),
+        }
     }
 }
 
@@ -164,7 +186,10 @@ impl Visit for Json {
     }
 
     fn record_bytes(&mut self, field: &Field, value: &[u8]) {
-        self.add(|line| line.bytes(field.name(), value));
+        match field.name() {
+            PATHS => self.add(|line| line.list(PATHS, &each(value).collect::<Vec<_>>())),
+            name => self.add(|line| line.bytes(name, value)),
+        }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {

@@ -52,6 +52,26 @@ fn every_line_is_an_object_and_words_of_peers_are_data_of_it() {
     assert_eq!(refused["level"], "warn");
 }
 
+/// The paths that a confined server may reach besides its root.
+#[test]
+fn paths_of_a_line_are_a_list() {
+    let place = TempDir::new().unwrap();
+    let odd = place.path().join("odd \"\u{202e}");
+    fs::create_dir(&odd).unwrap();
+    let (audit, access) = (place.path().join("audit"), odd.join("access"));
+    let args = ["--audit", audit.to_str().unwrap(), "--access-log", access.to_str().unwrap()];
+    let server = logging(&JSON, &args);
+    let log = lines(&server.log_text());
+    // A kernel without Landlock confines nothing.
+    let Some(line) = log.iter().find(|line| line["message"] == "confined to the root") else {
+        return;
+    };
+    let also = line["fields"]["also"].as_array().unwrap_or_else(|| panic!("{line}"));
+    for directory in [place.path(), &*odd] {
+        assert!(also.iter().any(|path| path == directory.to_str().unwrap()), "{line}");
+    }
+}
+
 /// Begins an upload of this name, `name` or `name_b64`, and breaks it off; the log tells its name.
 fn interrupt(server: &Hauld, field: &str, name: &str) {
     let large = Large::new(1);

@@ -14,6 +14,7 @@ use landlock::{
 use rustix::fd::BorrowedFd;
 
 use crate::error::StartError;
+use crate::log;
 use crate::net::listen::Listen;
 
 /// The newest rights that hauld knows to need none of, but below its root. A kernel that knows fewer takes those.
@@ -103,12 +104,12 @@ impl<'a> Reach<'a> {
         if threads != 1 {
             return Err(failed(format!("{threads} threads run already")));
         }
-        let others: Vec<_> = self.others.iter().map(|(path, _)| path.clone()).collect();
+        let others = log::paths(self.others.iter().map(|(path, _)| &**path));
         match self.restrict().map_err(|error| failed(error.to_string()))? {
             Some(abi) => tracing::info!(
                 landlock = abi,
                 confines = confines(abi),
-                also = ?others,
+                also = &*others,
                 "confined to the root"
             ),
             None => tracing::warn!(
