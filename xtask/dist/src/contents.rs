@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use crate::elf::Program;
 use crate::files::Files;
 use crate::programs::Programs;
-use crate::{pages, workspace};
+use crate::{links, pages, workspace};
 
 /// The example of a file of settings, which is the first one that a package installs.
 pub(crate) const SETTINGS: &str = include_str!("../hauld.toml");
@@ -16,18 +16,29 @@ pub(crate) const UNIT: &str = include_str!("../hauld.service");
 pub(crate) const SOCKET: &str = include_str!("../hauld.socket");
 pub(crate) const USER: &str = include_str!("../hauld.sysusers");
 
-/// Documents for users, and for owners of servers.
-const OF_HAUL: [&str; 3] = ["README.md", "docs/ssh.md", "PROTOCOL.md"];
-const OF_HAULD: [&str; 8] = [
+/// Documents for users, and for owners of servers. They link each other, so all of them are in each package.
+const DOCUMENTS: [&str; 18] = [
     "README.md",
-    "docs/operations.md",
-    "docs/security.md",
+    "PROTOCOL.md",
+    "SECURITY.md",
     "docs/accounts.md",
+    "docs/connections.md",
+    "docs/durability.md",
     "docs/http.md",
+    "docs/json.md",
+    "docs/memory-bounds.md",
     "docs/metrics.md",
-    "xtask/dist/hauld.dashboard.json",
-    "xtask/dist/hauld.rules.yml",
+    "docs/operations.md",
+    "docs/publish.md",
+    "docs/reading.md",
+    "docs/resume.md",
+    "docs/security.md",
+    "docs/ssh.md",
+    "docs/store.md",
+    "docs/sync.md",
 ];
+/// For owners of servers alone.
+const OF_HAULD: [&str; 2] = ["xtask/dist/hauld.dashboard.json", "xtask/dist/hauld.rules.yml"];
 
 /// The parts of all packages.
 #[derive(Debug)]
@@ -62,8 +73,8 @@ impl Contents {
             hauld,
             haul_pages: pages::of_haul()?,
             hauld_pages: pages::of_hauld()?,
-            haul_documents: documents(&OF_HAUL)?,
-            hauld_documents: documents(&OF_HAULD)?,
+            haul_documents: documents(&DOCUMENTS)?,
+            hauld_documents: documents(&[&DOCUMENTS[..], &OF_HAULD].concat())?,
             changes: text("CHANGELOG.md")?.into_bytes(),
             licence,
         })
@@ -87,12 +98,40 @@ fn text(name: &str) -> anyhow::Result<String> {
     fs::read_to_string(workspace().join(name)).with_context(|| name.to_owned())
 }
 
-/// Documents by their last names.
+/// Documents by their last names, with links that lead from one to the other.
 fn documents(names: &[&str]) -> anyhow::Result<Files> {
     let mut files = Files::default();
     for name in names {
-        let last = name.rsplit('/').next().unwrap_or(name);
-        files.add(last, 0o644, text(name)?);
+        let text = match name.ends_with(".md") {
+            true => links::beside(&text(name)?, name, names),
+            false => text(name)?,
+        };
+        files.add(links::last(name), 0o644, text);
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_of_a_package_link_nothing_that_is_not_there() {
+        for names in [&DOCUMENTS[..], &[&DOCUMENTS[..], &OF_HAULD].concat()] {
+            let documents = documents(names).unwrap();
+            let there: Vec<&str> = documents.files().map(|(name, ..)| name).collect();
+            assert_eq!(there.len(), names.len(), "two documents of one name");
+            let mut count = 0;
+            for (name, _, bytes) in documents.files().filter(|(name, ..)| name.ends_with(".md")) {
+                let text = std::str::from_utf8(bytes).unwrap();
+                let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+                for link in links.filter(|link| !link.contains("://")) {
+                    let path = link.split('#').next().unwrap();
+                    assert!(path.is_empty() || there.contains(&path), "{name}: {link}");
+                    count += 1;
+                }
+            }
+            assert!(count > 100, "{count}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod deb;
 mod elf;
 mod files;
 mod image;
+mod links;
 mod pages;
 mod programs;
 mod sums;
