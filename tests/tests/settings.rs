@@ -204,3 +204,35 @@ fn space_that_stays_free_and_symlinks_that_are_stored_change_on_hangup() {
     eventually("it is read", || server.log_text().matches("were read again").count() == 2);
     assert_eq!(peer.ask(&link(3), b"").unwrap()["ack"], 3);
 }
+
+/// The blocks of a document that begin so, and the file of the package with what it only suggests.
+#[test]
+fn files_of_settings_that_owners_copy_are_right() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let read = |name: &str| fs::read_to_string(project.join(name)).unwrap();
+    let operations = read("docs/operations.md");
+    let blocks =
+        operations.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut files: Vec<String> = blocks
+        .filter(|block| block.starts_with("# /etc/hauld/hauld.toml\n"))
+        .map(str::to_owned)
+        .collect();
+    assert!(files.len() > 1, "{files:?}");
+    let is_setting = |line: &str| {
+        line.strip_prefix("# ").and_then(|line| line.split_once(" = ")).is_some_and(|(name, _)| {
+            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        })
+    };
+    let package = read("xtask/dist/hauld.toml");
+    let suggested = package.lines().map(|line| if is_setting(line) { &line[2..] } else { line });
+    let suggested: Vec<&str> = suggested.collect();
+    for name in ["cert", "key", "http-host"] {
+        assert!(suggested.iter().any(|line| line.starts_with(&format!("{name} = "))), "{name}");
+    }
+    files.push(suggested.join("\n"));
+    for text in files {
+        let (_place, file) = settings(&text);
+        let output = config(&["check", &file]);
+        assert!(output.status.success(), "{text}\n{output:?}");
+    }
+}
