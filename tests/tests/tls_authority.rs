@@ -62,6 +62,38 @@ fn server_that_an_authority_vouches_for_is_trusted_and_not_pinned() {
     assert_eq!(known, None);
 }
 
+/// It has no pin, so nothing but its name tells that it speaks TLS.
+#[test]
+fn server_of_an_authority_gets_nothing_in_clear_though_its_name_leads_to_loopback() {
+    let authority = Authority::new();
+    let identity = authority.identity("box.example", |_| ());
+    let fake = TlsFake::start(config(&identity));
+    let address = fake.address();
+    let port = address.rsplit(':').next().unwrap();
+    let place = TempDir::new().unwrap();
+    fs::write(place.path().join("hosts"), "127.0.0.1 box.example\n").unwrap();
+    let script = "set -e; mount --bind hosts /etc/hosts; exec \"$H\" mkdir \"$1\"";
+    let mut haul = Client::new("unshare");
+    haul.current_dir(place.path()).args(["-rm", "sh", "-c", script, "sh"]);
+    haul.arg(format!("box.example:{port}/d")).env("H", &binaries::get().haul);
+    haul.env("HAUL_CONFIG_DIR", place.path().join("config"));
+    haul.env("SSL_CERT_FILE", authority.file());
+    thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            let stream = fake.accept_plain()?;
+            let mut first = [0];
+            let _ = stream.peek(&mut first)?;
+            let mut peer = fake.shake_hands(stream);
+            let _ = peer.greet()?;
+            let (request, _) = peer.receive()?;
+            peer.send(&json!({"ack": request["id"]}), b"")?;
+            std::io::Result::Ok(first)
+        });
+        let _ = haul.assert().success();
+        assert_eq!(served.join().unwrap().unwrap(), [0x16]);
+    });
+}
+
 #[test]
 fn host_with_a_pin_refuses_another_key_though_an_authority_vouches_for_it() {
     let authority = Authority::new();

@@ -91,10 +91,10 @@ pub enum ConnectionError {
          only TLS, and the classic dialect has neither: leave --classic out"
     )]
     ClassicEnded,
-    /// The server is on this machine, under a name that may lead elsewhere, and takes no TLS, so it gets no token.
+    /// The server is on this machine, under a name that may lead elsewhere, and takes no TLS, so it gets nothing.
     #[error(
-        "{server} leads to this machine now, and the server there takes no TLS. haul sends a token in clear only to a name \
-         that never leads elsewhere, so the token was not sent: write localhost:{port}"
+        "{server} leads to this machine now, and the server there takes no TLS. haul speaks in clear only to a name that never \
+         leads elsewhere, so nothing was sent: write localhost:{port}"
     )]
     NoTlsHere {
         /// The server's host and port.

@@ -68,7 +68,8 @@ pub(crate) struct Link {
 
 /// The rules by which servers are trusted. Clones share what was answered.
 ///
-/// A Unix socket, and a server on loopback without pins, is reached in clear; all others with TLS.
+/// A Unix socket is reached in clear, and so is a server on loopback without pins, if it is called `localhost` or by its address;
+/// all others with TLS.
 #[derive(Clone)]
 #[must_use]
 pub struct Trust {
@@ -219,20 +220,12 @@ impl Trust {
         true
     }
 
-    /// A server on loopback has asked for a login; returns whether another connection may bring a token: in clear if the
-    /// server's name means this machine wherever it is read, or else with TLS, because the name may lead elsewhere.
+    /// A server on loopback has asked for a login; returns whether another connection may bring a token in clear.
     pub fn asked_for_login(&self, server: &Server) -> bool {
-        let Some(host) = Host::of(server).filter(|_| !self.is_insecure) else { return false };
-        note(if host.is_this_machine() { &self.asking } else { &self.wanting }, host);
+        let host = Host::of(server).filter(|host| !self.is_insecure && host.is_this_machine());
+        let Some(host) = host else { return false };
+        note(&self.asking, host);
         true
-    }
-
-    /// A token will be sent to this server: if its name leads to loopback and only happens to, the server gets TLS from the
-    /// first connection on, so its key is known before anybody types a token.
-    pub fn expects_login(&self, server: &Server) {
-        if Host::of(server).is_some_and(|host| !host.is_this_machine()) {
-            let _ = self.asked_for_login(server);
-        }
     }
 
     /// The server has answered `hello` and announced the key that it will have next, or none. Only a server that was

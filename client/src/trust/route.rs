@@ -78,7 +78,9 @@ impl Route<'_> {
             }
             let address = socket.peer();
             let is_loopback = address.is_some_and(|address| address.to_canonical().is_loopback());
-            let may_be_plain = is_loopback && keys.is_empty();
+            // Any other name may lead elsewhere tomorrow. Whoever answers for names may have led it here, to another server than
+            // the one for which an authority would vouch.
+            let may_be_plain = is_loopback && host.is_this_machine() && keys.is_empty();
             if may_be_plain && !lock(&trust.wanting).contains(&host) {
                 let has_asked = lock(&trust.asking).contains(&host);
                 let secrecy = if has_asked { Secrecy::Local } else { Secrecy::Unasked };
@@ -89,7 +91,9 @@ impl Route<'_> {
                 Ok(Some(transport)) => return Ok(transport),
                 // The user trusts the server now.
                 Ok(None) => {}
-                Err(ConnectionError::NoTls(server)) if may_be_plain => {
+                Err(ConnectionError::NoTls(server))
+                    if is_loopback && !host.is_this_machine() && keys.is_empty() =>
+                {
                     return Err(ConnectionError::NoTlsHere { server, port: host.port() });
                 }
                 Err(error) => return Err(error),

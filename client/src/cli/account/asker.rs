@@ -76,13 +76,12 @@ impl<'a> Asker<'a> {
     /// # Errors
     /// If it is not so.
     pub(super) fn asks_for_login(&mut self) -> Result<(), Failed> {
-        let Self { destination, ref trust, .. } = *self;
+        let Self { destination, .. } = *self;
         let server = &destination.server;
         // A server behind a Unix socket may know its client without a token, and still take one.
         if matches!(server, Server::Unix(_)) {
             return Ok(());
         }
-        trust.expects_login(server);
         let nobody = Destination { account: None, ..destination.clone() };
         match self.ask(&Login::without_token(&nobody)) {
             Err(Refused::By(ConnectionError::Unauthorized(_))) => {
