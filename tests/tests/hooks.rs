@@ -235,6 +235,28 @@ fn program_that_hangs_is_killed_with_all_that_it_has_started_and_run_again() {
     hook.text("children").lines().for_each(is_gone);
 }
 
+/// The program hangs if it gets more than four changes at once.
+#[test]
+fn program_that_is_too_slow_for_many_changes_gets_fewer_at_once() {
+    let hook = Hook::new("exit 1");
+    let server = hooked(&hook, &["--hook-timeout", "1s"]);
+    let mut peer = server.peer();
+    for id in 1..=12 {
+        assert_eq!(putting(&mut peer, id, &format!("f{id}"), b"x")["ack"], id);
+    }
+    hook.becomes("cat > run; [ $(wc -l < run) -gt 4 ] && sleep 1000\ncat run >> told");
+    eventually("all changes are told", || hook.names().contains(&String::from("f12")));
+    // On a busy machine a run may be killed once it has taken its changes, and these are told twice.
+    let mut once = Vec::new();
+    for name in hook.names() {
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    assert_eq!(once, (1..=12).map(|id| format!("f{id}")).collect::<Vec<_>>());
+    eventually("it works again", || server.log_text().contains("works again"));
+}
+
 #[test]
 fn last_words_of_a_program_that_is_killed_are_told_and_are_no_part_of_the_next_ones() {
     let hook = Hook::new("printf half; sleep 1000");

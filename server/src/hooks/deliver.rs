@@ -8,20 +8,29 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 use super::output::Output;
+use super::portion::Portion;
 use super::program::{Ended, Running};
-use super::reader::Reader;
+use super::reader::{Batch, Reader};
 use super::{ON_COMMIT, OnCommit};
 use crate::metrics::Metrics;
 
-/// Changes that the program is told of at once.
-const MOST: usize = 4096;
-
-/// Pauses after failures, each twice as long as the one before.
+/// Pauses after failures, each twice as long as the one before, unless the next run has fewer changes and more time for each.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Time between two looks whether the server stops, while the program runs.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The reason for which changes were not taken.
+#[derive(Debug)]
+enum Untaken {
+    /// The program was not run, or could not be watched.
+    NotRun(String),
+    /// The program was killed, for its time was over.
+    Killed(String),
+    /// The program has said so by its end.
+    Refused(String),
+}
 
 impl OnCommit {
     /// Delivers until the server stops.
@@ -31,8 +40,8 @@ impl OnCommit {
             true => Output::kept(ON_COMMIT),
             false => Output::new(ON_COMMIT),
         };
-        let mut pause = FIRST_PAUSE;
-        while let Some(due) = self.spool.due(MOST) {
+        let (mut portion, mut pause) = (Portion::default(), FIRST_PAUSE);
+        while let Some(due) = self.spool.due(portion.get()) {
             if due.stops.is_some_and(|until| Instant::now() >= until) {
                 break;
             }
@@ -40,22 +49,27 @@ impl OnCommit {
             if let Err(error) = self.spool.write_marks() {
                 tracing::debug!(hook = ON_COMMIT, %error, "could not write to its spool");
             }
-            let given = reader
-                .batch(&self.spool, &due)
-                .map_err(|error| format!("its spool can't be read: {error}"))
+            let begun = Instant::now();
+            let batch = reader.batch(&self.spool, &due);
+            let given = batch.as_ref().map_or(0, |batch| batch.events);
+            let taken = batch
+                .map_err(|error| Untaken::NotRun(format!("its spool can't be read: {error}")))
                 .and_then(|batch| self.give(&batch.lines, &mut output).map(|()| batch));
-            match given {
+            match taken {
                 Ok(batch) => {
                     pause = FIRST_PAUSE;
-                    self.last.worked();
-                    metrics.hooks.delivered.add(batch.events);
-                    // A server that is killed may tell these once more.
-                    if let Err(error) = self.spool.delivered(batch.next) {
-                        tracing::warn!(hook = ON_COMMIT, %error, "could not note what it was told");
+                    if batch.events > 0 {
+                        portion.worked(begun.elapsed(), self.program.time);
                     }
+                    self.taken(&batch, metrics);
                 }
-                Err(why) => {
+                Err(untaken) => {
                     reader = Reader::default();
+                    let has_less = untaken.is_of_run() && portion.failed(given);
+                    // The time that the run has had was a pause already.
+                    let was_killed = matches!(untaken, Untaken::Killed(_));
+                    pause = if has_less && was_killed { FIRST_PAUSE } else { pause };
+                    let why = untaken.why();
                     metrics.hooks.failed.add(1);
                     tracing::warn!(hook = ON_COMMIT, why, again_in = ?pause, "failed");
                     self.last.failed(why);
@@ -76,20 +90,31 @@ impl OnCommit {
         }
     }
 
+    /// The program has taken these changes.
+    fn taken(&self, batch: &Batch, metrics: &Metrics) {
+        self.last.worked();
+        metrics.hooks.delivered.add(batch.events);
+        // A server that is killed may tell these once more.
+        if let Err(error) = self.spool.delivered(batch.next) {
+            tracing::warn!(hook = ON_COMMIT, %error, "could not note what it was told");
+        }
+    }
+
     /// Runs the program with these lines as its input.
-    fn give(&self, lines: &str, output: &mut Output) -> Result<(), String> {
+    fn give(&self, lines: &str, output: &mut Output) -> Result<(), Untaken> {
         if lines.is_empty() {
             return Ok(());
         }
         let running = self.program.host.run(self.program.number);
-        let mut running = running.map_err(|error| format!("could not be started: {error}"))?;
+        let mut running =
+            running.map_err(|error| Untaken::NotRun(format!("could not be started: {error}")))?;
         let ended = self.tell(&mut running, lines, output);
         output.end([&mut running.output, &mut running.error]);
         // The exit code of a program that is hauld itself tells nobody what has failed.
         let reason = output.reason();
         match ended? {
             Ended::Well => Ok(()),
-            Ended::Badly(why) => Err(reason.unwrap_or(why)),
+            Ended::Badly(why) => Err(Untaken::Refused(reason.unwrap_or(why))),
         }
     }
 
@@ -99,7 +124,7 @@ impl OnCommit {
         running: &mut Running,
         lines: &str,
         output: &mut Output,
-    ) -> Result<Ended, String> {
+    ) -> Result<Ended, Untaken> {
         let begun = Instant::now();
         let mut left = lines.as_bytes();
         loop {
@@ -110,13 +135,27 @@ impl OnCommit {
             let end = self.spool.stops().map_or(end, |stops| stops.min(end));
             let rest = end.saturating_duration_since(Instant::now());
             if rest.is_zero() {
-                return Err(format!("was killed after {} s", begun.elapsed().as_secs()));
+                let why = format!("was killed after {} s", begun.elapsed().as_secs());
+                return Err(Untaken::Killed(why));
             }
-            wait(running, !left.is_empty(), rest.min(LOOK)).map_err(|errno| errno.to_string())?;
+            wait(running, !left.is_empty(), rest.min(LOOK))
+                .map_err(|errno| Untaken::NotRun(errno.to_string()))?;
             left = write(running, left);
             output.read(&mut running.output);
             output.read(&mut running.error);
         }
+    }
+}
+
+impl Untaken {
+    /// Whether a run with fewer changes may end otherwise.
+    fn is_of_run(&self) -> bool {
+        !matches!(self, Self::NotRun(_))
+    }
+
+    fn why(self) -> String {
+        let (Self::NotRun(why) | Self::Killed(why) | Self::Refused(why)) = self;
+        why
     }
 }
 

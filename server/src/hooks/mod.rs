@@ -9,6 +9,7 @@ mod fate;
 pub(crate) mod host;
 mod last;
 mod output;
+mod portion;
 pub(crate) mod post;
 pub(crate) mod program;
 pub(crate) mod question;

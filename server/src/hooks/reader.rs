@@ -3,12 +3,22 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 
+use haul_protocol::limits::{MAX_LINK_LEN, MAX_NAME_LEN};
+
 use super::fate::Fate;
 use super::record::{number, uncertain};
 use super::spool::{Due, Spool};
 
+/// Bytes that a run of the program gets at most: a receiver may take no more in one request.
+const MOST: usize = 1 << 20;
+
+/// Bytes of the longest record: two names of which each byte is escaped, and less than as much again.
+const LONGEST: usize = 128 * 1024;
+
 /// Bytes of records after which a run of the program gets no more.
-const BYTES: usize = 1 << 20;
+const BYTES: usize = MOST - LONGEST;
+
+const _: () = assert!(LONGEST > 2 * 6 * (MAX_NAME_LEN + MAX_LINK_LEN));
 
 /// Reads the spool from the first record that is not delivered.
 #[derive(Debug, Default)]
@@ -165,6 +175,21 @@ mod tests {
         let batch = Reader::default().batch(&spool, &due(0, 4)).unwrap();
         assert_eq!(batch.lines, [record(0), record(2), record(3)].concat());
         assert_eq!((batch.events, batch.next), (3, 4));
+    }
+
+    #[test]
+    fn run_gets_no_more_than_was_promised() {
+        let place = TempDir::new().unwrap();
+        let (spool, path) = spool(&place);
+        let filled = "x".repeat(2 * 6 * MAX_NAME_LEN);
+        let record = |number: u64| format!("{{\"id\":\"r-{number}\",\"name\":\"{filled}\"}}\n");
+        fs::write(path(0), (0..40).map(record).collect::<String>()).unwrap();
+        let mut reader = Reader::default();
+        let first = reader.batch(&spool, &due(0, 40)).unwrap();
+        assert!(first.events > 1 && first.lines.len() <= 1 << 20, "{}", first.lines.len());
+        let rest = usize::try_from(40 - first.next).unwrap();
+        let second = reader.batch(&spool, &due(first.next, rest)).unwrap();
+        assert_eq!(second.lines.lines().next(), Some(record(first.next).trim_end()));
     }
 
     #[test]
