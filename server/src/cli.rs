@@ -162,8 +162,8 @@ pub struct Arguments {
     #[arg(long, value_name = "PROGRAM")]
     pub before_put: Option<PathBuf>,
 
-    /// Most bytes of changes that wait for the program of --on-commit, at least 64KiB. If it is so far behind, changes are refused
-    /// as busy, and clients try again.
+    /// Most bytes of changes that wait for the program of --on-commit, at least 64KiB. If there is no room for a change, it is
+    /// refused as busy, and clients try again.
     #[arg(long, value_name = "SIZE", value_parser = spool, default_value = "64MiB")]
     pub hook_spool: u64,
 

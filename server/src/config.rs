@@ -58,7 +58,7 @@ pub struct Config {
     pub on_commit: Option<PathBuf>,
     /// Program that is asked before the bytes of a file are taken, and may refuse it; run as the one before. Default: none.
     pub before_put: Option<PathBuf>,
-    /// Bytes of the changes that wait for `on_commit`: if there are more, changes are refused as busy. Default: 64 MiB.
+    /// Bytes of the changes that wait for `on_commit`: changes for which there is no room are refused as busy. Default: 64 MiB.
     pub hook_spool: u64,
     /// Time for which `on_commit` may run. Default: 1 minute.
     pub hook_timeout: Duration,

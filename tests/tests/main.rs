@@ -84,6 +84,7 @@ mod hello;
 mod hooks;
 mod hooks_before;
 mod hooks_killed;
+mod hooks_spool;
 mod hooks_url;
 mod hostile_server;
 mod http_accounts;

@@ -158,9 +158,10 @@ impl Committer {
             committing.apply(group);
             if let Some(hook) = on_commit {
                 let numbers = visible.iter().map(|(ticket, _)| ticket.as_ref()?.spooled);
-                let fates = numbers.zip(committing.visible()).filter_map(|(number, is_seen)| {
-                    Some((number?, if is_seen { Fate::Seen } else { Fate::Never }))
-                });
+                let fates =
+                    numbers.zip(committing.visible()).filter_map(|(number, has_happened)| {
+                        Some((number?, if has_happened? { Fate::Seen } else { Fate::Never }))
+                    });
                 hook.spool.fate(fates);
             }
         }
@@ -184,13 +185,14 @@ fn apart(group: Vec<Work>) -> (Vec<Change>, Vec<ChangeKind>, Vec<ToTell>) {
         change.kinds(&mut kinds);
         changes.push(change);
         match ticket {
-            Some(Ticket { connection, reply_to: ReplyTo::Acks(ids), events, spooled }) => {
+            Some(Ticket { connection, reply_to: ReplyTo::Acks(ids), events, spooled, .. }) => {
                 let mut events = events.into_iter();
                 to_tell.extend(ids.into_iter().zip(0..).map(|(id, at)| {
                     let events = events.next().into_iter().collect();
                     let reply_to = ReplyTo::Ack(id);
                     let spooled = spooled.map(|first: u64| first + at);
-                    (Some(Ticket { connection, reply_to, events, spooled }), None)
+                    let ticket = Ticket { connection, reply_to, events, reserved: None, spooled };
+                    (Some(ticket), None)
                 }));
             }
             ticket => to_tell.push((ticket, publishing)),
@@ -217,7 +219,7 @@ fn with_records(
             let mut next = first;
             for work in group.iter_mut().filter(|work| is_told(work)) {
                 if let Some(ticket) = &mut work.ticket {
-                    ticket.spooled = Some(next);
+                    (ticket.spooled, ticket.reserved) = (Some(next), None);
                     next += ticket.events.len() as u64;
                 }
             }

@@ -7,6 +7,7 @@ use std::task::{Wake, Waker};
 use haul_protocol::{Name, RequestId};
 
 use crate::audit::Event;
+use crate::hooks::Reserved;
 use crate::refusal::Refusal;
 use crate::store::Facts;
 
@@ -55,7 +56,9 @@ pub(crate) struct Ticket {
     pub(crate) reply_to: ReplyTo,
     /// The changes that they ask for, each for its result, if there is a log or a hook that is told of changes.
     pub(crate) events: Vec<Event>,
-    /// The number of the first of them in the spool of that hook, once it is there.
+    /// Room for them in the spool of that hook, until they are there.
+    pub(crate) reserved: Option<Reserved>,
+    /// The number of the first of them in the spool, once it is there.
     pub(crate) spooled: Option<u64>,
 }
 

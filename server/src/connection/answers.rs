@@ -45,11 +45,28 @@ impl Connection {
         turn: &Turn<'_>,
     ) {
         let services = turn.services;
-        let change = if self.may_replace(&change) { change } else { change.of_new_only() };
-        let ticket = Ticket { connection: self.id, reply_to, events, spooled: None };
-        if let Err(refusal) = services.may_tell(&ticket.events) {
-            return self.complete(services.over(ticket, publishing, Err(refusal)));
+        let connection = self.id;
+        let mut ticket = Ticket { connection, reply_to, events, reserved: None, spooled: None };
+        match services.reserve_told(&ticket.events) {
+            Ok(reserved) => ticket.reserved = reserved,
+            Err(refusal) => {
+                services.metrics.hooks.refused.add(ticket.events.len() as u64);
+                return self.complete(services.over(ticket, publishing, Err(refusal)));
+            }
         }
+        self.submit_ticket(ticket, change, publishing, turn);
+    }
+
+    /// The same, with room in the spool of the hook that is told of the changes.
+    pub(super) fn submit_ticket(
+        &mut self,
+        ticket: Ticket,
+        change: Change,
+        publishing: Option<Publishing>,
+        turn: &Turn<'_>,
+    ) {
+        let services = turn.services;
+        let change = if self.may_replace(&change) { change } else { change.of_new_only() };
         let fence = match &self.dialect {
             Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),
             Dialect::Unknown | Dialect::Classic | Dialect::Http(_) => None,

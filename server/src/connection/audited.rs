@@ -11,6 +11,7 @@ use super::{Connection, Dialect};
 use crate::accounts::Login;
 use crate::audit::access::Reading;
 use crate::audit::{Changed, Event, Logs, What, Who};
+use crate::hooks::Reserved;
 use crate::metrics::Speaks;
 use crate::refusal::Refusal;
 use crate::services::Services;
@@ -180,10 +181,18 @@ impl Connection {
         Some(Event { what: What::Versions { name, changed }, in_draft: false, ..event })
     }
 
-    /// A request waits until the staged tree is visible.
-    pub(super) fn wait_for_fresh(&mut self, id: RequestId, event: Option<Event>) {
+    /// A request waits until the staged tree is visible. `event`: its change, and the room for it in the spool of the hook.
+    pub(super) fn wait_for_fresh(
+        &mut self,
+        id: RequestId,
+        (event, reserved): (Option<Event>, Option<Reserved>),
+    ) {
         self.fresh.push(id);
         self.fresh_events.extend(event);
+        match (&mut self.fresh_reserved, reserved) {
+            (Some(all), Some(more)) => all.join(more),
+            (all, more) => *all = all.take().or(more),
+        }
         self.pending += 1;
     }
 }

@@ -55,6 +55,7 @@ use rustix::fd::OwnedFd;
 use crate::accounts::{ClientId, Login, Origin, Scope, View};
 use crate::audit::Event;
 use crate::commit::notify::{ConnectionId, Notify};
+use crate::hooks::Reserved;
 use crate::net::buffer;
 use crate::net::listen::{Entrance, Peer};
 use crate::net::transport::{Accepts, Transport};
@@ -145,6 +146,8 @@ pub(crate) struct Connection {
     fresh: Vec<RequestId>,
     /// The changes that they ask for, if anybody is told of changes.
     fresh_events: Vec<Event>,
+    /// Room for them in the spool of the hook that is told of changes.
+    fresh_reserved: Option<Reserved>,
     /// The request that takes more than one turn.
     job: Option<Job>,
     /// When that request last took a step, in milliseconds of the server's clock.
@@ -231,6 +234,7 @@ impl Connection {
             pending: 0,
             fresh: Vec::new(),
             fresh_events: Vec::new(),
+            fresh_reserved: None,
             job: None,
             worked: now,
             works: false,

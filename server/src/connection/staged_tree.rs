@@ -8,8 +8,9 @@ use haul_protocol::{LinkTarget, Mtime, Name, RequestId};
 use super::file_body::Incoming;
 use super::turn::Turn;
 use super::{Connection, Dialect};
-use crate::audit::What;
-use crate::commit::notify::{Done, ReplyTo};
+use crate::audit::{Event, What};
+use crate::commit::notify::{Done, ReplyTo, Ticket};
+use crate::hooks::Reserved;
 use crate::refusal::Refusal;
 use crate::store::{Change, Replaces, Staged, StoreError};
 
@@ -29,15 +30,16 @@ impl Connection {
             let change = Change::Directory { name, mode, replace: false, replaces };
             return self.submit(ReplyTo::Ack(id), change, None, turn);
         }
-        let mut taken = turn.fresh.directory(&turn.base.parents, &name, mode);
+        let told = self.told_of_fresh(self.event(|| What::Directory { name: name.clone() }), turn);
+        let mut taken = told.is_some() && turn.fresh.directory(&turn.base.parents, &name, mode);
         if !taken && !self.fresh.is_empty() {
             self.publish_fresh(turn);
-            taken = turn.fresh.directory(&turn.base.parents, &name, mode);
+            taken = told.is_some() && turn.fresh.directory(&turn.base.parents, &name, mode);
         }
         if taken {
-            let event = self.event(|| What::Directory { name });
-            return self.wait_for_fresh(id, event);
+            return self.wait_for_fresh(id, told.unwrap_or_default());
         }
+        drop(told);
         let change = Change::Directory { name, mode, replace: false, replaces: Replaces::Anything };
         self.submit(ReplyTo::Ack(id), change, None, turn);
     }
@@ -52,9 +54,11 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) {
         if turn.fresh.concerns(&name) {
-            if turn.fresh.link(&name, &target, mtime) {
-                let event = self.event(|| What::Symlink { name, target });
-                return self.wait_for_fresh(id, event);
+            let event = self.event(|| What::Symlink { name: name.clone(), target: target.clone() });
+            if let Some(told) = self.told_of_fresh(event, turn)
+                && turn.fresh.link(&name, &target, mtime)
+            {
+                return self.wait_for_fresh(id, told);
             }
             self.publish_fresh(turn);
         }
@@ -75,11 +79,15 @@ impl Connection {
                 return self
                     .complete(Done { reply_to: ReplyTo::Ack(id), result: Err(error.into()) });
             }
-            if turn.fresh.file(&file.name, &file.attributes, bytes, file.digest) {
-                file.note_digest(bytes);
+            let stated = file.digest;
+            file.note_digest(bytes);
+            if let Some(told) = self.told_of_fresh(self.event_of_file(&file), turn)
+                && turn.fresh.file(&file.name, &file.attributes, bytes, stated)
+            {
                 turn.fresh.keep(file.share.take());
-                return self.wait_for_fresh(id, self.event_of_file(&file));
+                return self.wait_for_fresh(id, told);
             }
+            file.digest = stated;
             self.publish_fresh(turn);
         }
         let staged = file.stage(bytes, turn);
@@ -100,19 +108,31 @@ impl Connection {
         };
         let event = self.event_of_file(&file);
         if turn.fresh.concerns(&file.name) {
-            match reply_to {
-                ReplyTo::Ack(id) if turn.fresh.staged(&mut staged, &file.name) => {
-                    turn.fresh.keep(file.share.take());
-                    return self.wait_for_fresh(id, event);
-                }
-                _ => self.publish_fresh(turn),
+            if let ReplyTo::Ack(id) = reply_to
+                && let Some(told) = self.told_of_fresh(event.clone(), turn)
+                && turn.fresh.staged(&mut staged, &file.name)
+            {
+                turn.fresh.keep(file.share.take());
+                return self.wait_for_fresh(id, told);
             }
+            self.publish_fresh(turn);
         }
         let only_new = file.is_only_new();
         staged.keep_room(&file.name, file.room, file.share);
         let change = Change::File { staged, name: file.name };
         let change = if only_new { change.of_new_only() } else { change };
         self.submit_with(reply_to, change, None, event.into_iter().collect(), turn);
+    }
+
+    /// A change that is to be told once the staged tree is visible, and room for it in the spool of the hook; `None`: there is no
+    /// room, so the tree can't take the entry.
+    fn told_of_fresh(
+        &self,
+        event: Option<Event>,
+        turn: &Turn<'_>,
+    ) -> Option<(Option<Event>, Option<Reserved>)> {
+        let reserved = turn.services.reserve_told(event.as_slice()).ok()?;
+        Some((event, reserved))
     }
 
     /// Makes the tree visible, if there is one, or queues it. A later request must not take effect before the tree,
@@ -123,15 +143,19 @@ impl Connection {
         }
         let ids = std::mem::take(&mut self.fresh);
         let events = std::mem::take(&mut self.fresh_events);
+        let reserved = self.fresh_reserved.take();
         self.pending -= ids.len();
         let is_queued = turn.services.committer.is_some() && self.version().is_none();
         if is_queued && let Some(tree) = turn.fresh.take() {
             let change = Change::Tree(Box::new(tree));
-            self.submit_with(ReplyTo::Acks(ids), change, None, events, turn);
+            let (connection, reply_to) = (self.id, ReplyTo::Acks(ids));
+            let ticket = Ticket { connection, reply_to, events, reserved, spooled: None };
+            self.submit_ticket(ticket, change, None, turn);
         } else {
             let kinds = turn.fresh.kinds();
             let services = turn.services;
-            let spooled = services.may_tell(&events).and_then(|()| services.begin_told(&events));
+            let spooled = services.begin_told(&events);
+            drop(reserved);
             let results = match spooled {
                 Ok(spooled) => {
                     let results = self.publish_now(turn, ids.len());

@@ -41,6 +41,9 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// Bytes of the longest line: two numbers of 20 digits, and what stands around them.
+    pub(super) const LONGEST: u64 = 2 * 20 + "=- uncertain\n".len() as u64;
+
     /// Its line.
     pub(super) fn line(self) -> String {
         format!("={}-{} {}\n", self.from, self.to, self.fate.word())
@@ -72,6 +75,11 @@ impl Marks {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The number of their lines.
+    pub(super) fn len(&self) -> u64 {
+        self.0.len() as u64
     }
 
     /// Their lines.
@@ -110,6 +118,8 @@ mod tests {
             mark(3, 3, Fate::Uncertain),
         ];
         assert_eq!(read, wanted);
+        let longest = mark(u64::MAX, u64::MAX, Fate::Uncertain).line();
+        assert_eq!((longest.len() as u64, marks.len()), (Mark::LONGEST, 4));
         for line in ["", "=", "=1 done", "=1-2", "=a-2 done", "=1-2 open", "=1-2 done "] {
             assert_eq!(Mark::parse(line), None, "{line}");
         }

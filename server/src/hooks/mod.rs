@@ -6,6 +6,7 @@
 pub(crate) mod before_put;
 mod deliver;
 mod fate;
+mod fates;
 pub(crate) mod host;
 mod last;
 mod output;
@@ -17,6 +18,7 @@ mod questions;
 mod reader;
 mod record;
 mod recovered;
+mod room;
 mod segment;
 pub(crate) mod spool;
 
@@ -34,6 +36,7 @@ pub(crate) use last::Failure;
 use last::Last;
 use program::Host;
 use recovered::recover;
+pub(crate) use room::Reserved;
 use segment::Directory;
 use spool::{Bounds, Names, Spool};
 
@@ -82,6 +85,15 @@ impl OnCommit {
         let spool = Spool::new(directory, recovered, bounds, Names { boot, run });
         let last = Last::new(ON_COMMIT);
         Ok(Self { spool: spool.map_err(failed)?, program, last })
+    }
+
+    /// Reserves room in the spool for the records of these changes.
+    ///
+    /// # Errors
+    /// If there is none, because the hook is so far behind.
+    pub(crate) fn reserve(&self, events: &[Event]) -> Result<Reserved, Refusal> {
+        let message = "too many changes wait for the server's hook on-commit";
+        self.spool.reserve(events).ok_or_else(|| Refusal::new(Code::Busy, message))
     }
 
     /// Writes the records of changes that are about to take effect. Returns the number of the first record; the others follow.

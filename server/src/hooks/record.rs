@@ -166,6 +166,28 @@ pub(super) fn line(run: &str, number: u64, rest: &str) -> String {
     format!("{BEGIN}{run}-{number}\",{rest}\n")
 }
 
+/// Bytes that the line of an event's record has at most.
+pub(super) fn bound(event: &Event) -> u64 {
+    /// All that is neither a name nor told by a client: 80 bytes of identity and time, 20 of the event, 28 of the size, 76 of the
+    /// digest, 20 of the dialect, and the names of the other fields.
+    const FIXED: u64 = 320;
+    let escaped = |bytes: &[u8]| {
+        bytes.iter().map(|byte| if byte.is_ascii_control() { 6 } else { 2 }).sum::<u64>() + 4
+    };
+    let (name, other) = match &event.what {
+        What::Symlink { name, target } => (name, target.as_bytes()),
+        What::Rename { name, to } => (name, to.as_bytes()),
+        What::File { name, .. }
+        | What::Copy { name, .. }
+        | What::Directory { name }
+        | What::Removal { name }
+        | What::Versions { name, .. } => (name, &[][..]),
+    };
+    let account = event.who.account.as_ref().map_or("", AccountName::as_str);
+    let texts = [name.as_bytes(), other, account.as_bytes(), event.who.address.as_bytes()];
+    FIXED + texts.into_iter().map(escaped).sum::<u64>()
+}
+
 /// The number in the line of a record; `None` if it is no record.
 pub(super) fn number(line: &str) -> Option<u64> {
     let identity = line.strip_prefix(BEGIN)?.split('"').next()?;
@@ -214,6 +236,28 @@ mod tests {
             assert_eq!((read, found), (name, digest));
             let told: serde_json::Value = serde_json::from_str(&uncertain(line)).unwrap();
             assert_eq!(told["uncertain"], true);
+        }
+    }
+
+    #[test]
+    fn no_record_is_longer_than_its_bound() {
+        let long = |byte: u8| Name::parse(&vec![byte; 255]).unwrap();
+        let digest = Some(Digest::of(b""));
+        for byte in [1, b'a', b'"', b'\\', 0x7f, 0xff, b'\n'] {
+            let (name, to) = (long(byte), long(byte));
+            let target = LinkTarget::parse(&vec![byte; 4000]).unwrap();
+            for what in [
+                What::File { name: name.clone(), size: u64::MAX, digest },
+                What::Symlink { name: name.clone(), target },
+                What::Rename { name: name.clone(), to },
+                What::Directory { name: name.clone() },
+                What::Versions { name, changed: Changed::Rollback },
+            ] {
+                let who = Who { account: None, token: None, address: "\u{1}".repeat(50) };
+                let event = Event { who: Arc::new(who), dialect: "classic", ..event(what) };
+                let line = line("0123456789abcdef", u64::MAX, &Record::of(&event).rest());
+                assert!(line.len() as u64 <= bound(&event), "{} {line}", bound(&event));
+            }
         }
     }
 

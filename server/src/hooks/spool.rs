@@ -11,12 +11,16 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::fate::{Fate, Marks};
-use super::record::{Record, line};
+use super::fate::Fate;
+use super::fates::{Fates, MARKS};
+use super::is_told;
+use super::record::{Record, bound, line};
 use super::recovered::Recovered;
+use super::room::{Reserved, Room};
 use super::segment::{Directory, Segment, note};
 use crate::audit::Event;
 use crate::locks::{Condvar, Mutex, MutexGuard, Rank};
@@ -34,6 +38,7 @@ pub(crate) struct Spool {
     pub(super) directory: Directory,
     /// Bytes in its files, for a look without the lock.
     bytes: AtomicU64,
+    room: Arc<Room>,
     bounds: Bounds,
     /// Bytes were written that are not flushed.
     is_dirty: AtomicBool,
@@ -47,11 +52,7 @@ struct State {
     segment: Option<Segment>,
     /// The files, in order, with the bytes of each. The last one is `segment`, if there is one.
     segments: VecDeque<(u64, u64)>,
-    /// The fates of the records from `first` to the last.
-    fates: VecDeque<Fate>,
-    /// The number of the first record that is not delivered.
-    first: u64,
-    marks: Marks,
+    fates: Fates,
     note: File,
     /// Until then what is left may be delivered, and then the server ends.
     stops: Option<Instant>,
@@ -60,7 +61,7 @@ struct State {
 /// The promises of a spool.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// At so many bytes it is full.
+    /// Its files never have more bytes.
     pub(super) most: u64,
     /// Its records have to survive a loss of power.
     pub(super) is_durable: bool,
@@ -75,17 +76,16 @@ pub(super) struct Names {
     pub(super) run: String,
 }
 
-impl State {
-    fn next(&self) -> u64 {
-        self.first + self.fates.len() as u64
+impl Bounds {
+    /// Bytes of a file after which the next one begins.
+    fn segment(self) -> u64 {
+        SEGMENT.min(self.most / PARTS).max(1)
     }
+}
 
-    fn set(&mut self, number: u64, fate: Fate) {
-        let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
-        if let Some(found) = at.and_then(|at| self.fates.get_mut(at)) {
-            *found = fate;
-        }
-    }
+/// The first line of each file.
+fn head(boot: &str) -> String {
+    format!("@{boot}\n")
 }
 
 /// The records that may be delivered now.
@@ -119,12 +119,18 @@ impl Spool {
         let Recovered { segments, fates, first, marks } = recovered;
         let note = directory.note()?;
         let bytes = segments.iter().map(|(_, bytes)| bytes).sum();
-        let state = State { segment: None, segments, fates, first, marks, note, stops: None };
+        let fates = Fates::new(first, fates, marks);
+        // Each file has a head of its own.
+        let heads = (bounds.most / bounds.segment() + 2) * head(&boot).len() as u64;
+        let limit = bounds.most.saturating_sub(heads);
+        let room = Arc::new(Room::new(bytes + fates.to_come(), limit));
+        let state = State { segment: None, segments, fates, note, stops: None };
         Ok(Self {
             state: Mutex::new(Rank::Hooks, state),
             changed: Condvar::new(),
             directory,
             bytes: AtomicU64::new(bytes),
+            room,
             bounds,
             is_dirty: AtomicBool::new(false),
             boot,
@@ -132,15 +138,25 @@ impl Spool {
         })
     }
 
-    /// Whether no change may come that would have to be told.
+    /// Whether changes are refused that would have to be told.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= self.bounds.most
+        self.room.is_full()
+    }
+
+    /// Reserves room for what these changes may put into its files, until they are begun; `None`: there is none.
+    pub(crate) fn reserve(&self, events: &[Event]) -> Option<Reserved> {
+        let told = events.iter().filter(|event| is_told(event));
+        let wanted = told.map(|event| bound(event) + MARKS).sum();
+        self.room.reserve(wanted).or_else(|| {
+            // The last file stays when all in it is delivered.
+            self.remove_delivered(&mut self.state.lock()).ok()?;
+            self.room.reserve(wanted)
+        })
     }
 
     /// The figures of this moment.
     pub(crate) fn waiting(&self) -> Waiting {
-        let state = self.state.lock();
-        let events = state.fates.iter().filter(|fate| **fate != Fate::Never).count() as u64;
+        let events = self.state.lock().fates.waiting();
         Waiting { events, bytes: self.bytes.load(Ordering::Relaxed), most: self.bounds.most }
     }
 
@@ -152,12 +168,13 @@ impl Spool {
     pub(super) fn begin<'a>(&self, events: impl Iterator<Item = &'a Event>) -> io::Result<u64> {
         let rests: Vec<String> = events.map(|event| Record::of(event).rest()).collect();
         let mut state = self.state.lock();
-        let first = state.next();
+        let first = state.fates.next();
         let numbered = (first..).zip(&rests);
         let records: String =
             numbered.map(|(number, rest)| line(&self.run, number, rest)).collect();
         self.write(&mut state, &records)?;
-        state.fates.extend(rests.iter().map(|_| Fate::Open));
+        self.room.came(rests.len() as u64 * MARKS);
+        state.fates.begin(rests.len());
         Ok(first)
     }
 
@@ -167,31 +184,28 @@ impl Spool {
     }
 
     fn write(&self, state: &mut MutexGuard<'_, State>, records: &str) -> io::Result<()> {
-        if records.is_empty() && state.marks.is_empty() {
+        let text = state.fates.marks() + records;
+        if text.is_empty() {
             return Ok(());
         }
-        let text = state.marks.lines() + records;
-        let next = state.next();
-        let is_over = |segment: &Segment| {
-            segment.is_torn || segment.len >= SEGMENT.min(self.bounds.most / PARTS)
-        };
+        let next = state.fates.next();
+        let is_over = |segment: &Segment| segment.is_torn || segment.len >= self.bounds.segment();
         if state.segment.as_ref().is_none_or(is_over) {
             self.begin_segment(state, next)?;
         }
         let Some(segment) = &mut state.segment else { return Err(io::ErrorKind::NotFound.into()) };
         self.is_dirty.store(true, Ordering::Release);
         segment.append(text.as_bytes())?;
-        self.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
+        self.has_more(text.len() as u64);
         if let Some((_, bytes)) = state.segments.back_mut() {
             *bytes += text.len() as u64;
         }
-        state.marks.clear();
+        self.counting(&mut state.fates, Fates::marks_are_written);
         Ok(())
     }
 
     /// Goes on in a new file. What the old one has is durable then, since nobody flushes it later.
     fn begin_segment(&self, state: &mut MutexGuard<'_, State>, next: u64) -> io::Result<()> {
-        let head = format!("@{}\n", self.boot);
         if let Some(old) = &state.segment
             && self.bounds.is_durable
         {
@@ -205,14 +219,14 @@ impl Spool {
             }
             begun => begun?,
         };
-        if let Err(error) = segment.append(head.as_bytes()) {
+        if let Err(error) = segment.append(head(&self.boot).as_bytes()) {
             let _ = self.directory.remove(segment.first);
             return Err(error);
         }
         if self.bounds.is_durable {
             self.directory.sync()?;
         }
-        self.bytes.fetch_add(segment.len, Ordering::Relaxed);
+        self.has_more(segment.len);
         state.segments.push_back((segment.first, segment.len));
         state.segment = Some(segment);
         Ok(())
@@ -234,16 +248,12 @@ impl Spool {
     pub(crate) fn fate(&self, fates: impl Iterator<Item = (u64, Fate)>) {
         let mut state = self.state.lock();
         let mut is_settled = false;
-        for (number, fate) in fates {
-            let was = number.checked_sub(state.first).and_then(|at| usize::try_from(at).ok());
-            let was = was.and_then(|at| state.fates.get(at).copied());
-            // A mark says already that it was seen.
-            if was != Some(fate) && !(was == Some(Fate::Seen) && fate == Fate::Done) {
-                state.marks.add(number, fate);
+        self.counting(&mut state.fates, |all| {
+            for (number, fate) in fates {
+                all.set(number, fate);
+                is_settled |= fate.is_settled();
             }
-            state.set(number, fate);
-            is_settled |= fate.is_settled();
-        }
+        });
         drop(state);
         if is_settled {
             self.changed.notify_one();
@@ -256,18 +266,16 @@ impl Spool {
         const ANYWAY: Duration = Duration::from_secs(3600);
         let mut state = self.state.lock();
         loop {
-            let settled = state.fates.iter().take_while(|fate| fate.is_settled());
-            let fates: Vec<Fate> = settled.take(most).copied().collect();
+            let (first, fates) = (state.fates.first(), state.fates.due(most));
             let stops = state.stops;
             if !fates.is_empty() {
-                return Some(Due { first: state.first, fates, stops });
+                return Some(Due { first, fates, stops });
             }
             if stops.is_some() {
                 return None;
             }
             state = self.changed.wait_timeout_while(state, ANYWAY, |state| {
-                let is_due = state.fates.front().is_some_and(|fate| fate.is_settled());
-                !is_due && state.stops.is_none()
+                !state.fates.is_due() && state.stops.is_none()
             });
         }
     }
@@ -292,32 +300,61 @@ impl Spool {
     /// All records before this one are delivered. Removes the files that are needed no more.
     pub(super) fn delivered(&self, next: u64) -> io::Result<()> {
         let mut state = self.state.lock();
-        while state.first < next && state.fates.pop_front().is_some() {
-            state.first += 1;
-        }
-        let noted = note(&state.note, state.first);
+        state.fates.delivered(next);
+        let undelivered = state.fates.first();
+        let noted = note(&state.note, undelivered);
         // A file that is not the last one ends where the next one begins.
         let mut over = Vec::new();
         while let (Some(&(first, bytes)), Some(&(end, _))) =
             (state.segments.front(), state.segments.get(1))
-            && end <= state.first
+            && end <= undelivered
         {
             over.push((first, bytes));
             state.segments.pop_front();
         }
-        let is_last_over = state.fates.is_empty() && state.marks.is_empty();
-        if let (true, None, Some((first, bytes))) =
-            (is_last_over, &state.segment, state.segments.front().copied())
-        {
-            // Of an earlier run.
-            over.push((first, bytes));
-            state.segments.clear();
-        }
+        let is_of_earlier_run = state.segment.is_none();
         drop(state);
         for (first, bytes) in over {
-            self.directory.remove(first)?;
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.remove(first, bytes)?;
+        }
+        if is_of_earlier_run || self.is_full() {
+            self.remove_delivered(&mut self.state.lock())?;
         }
         noted
+    }
+
+    /// Removes the last file, if all in it is delivered and no mark waits for it.
+    fn remove_delivered(&self, state: &mut MutexGuard<'_, State>) -> io::Result<()> {
+        if let (true, 1, Some(&(first, bytes))) =
+            (state.fates.is_over(), state.segments.len(), state.segments.front())
+            // The next file gets another name.
+            && first < state.fates.first()
+        {
+            self.remove(first, bytes)?;
+            state.segment = None;
+            state.segments.clear();
+        }
+        Ok(())
+    }
+
+    fn remove(&self, first: u64, bytes: u64) -> io::Result<()> {
+        self.directory.remove(first)?;
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.room.went(bytes);
+        Ok(())
+    }
+
+    /// Changes the fates, and the bytes that are counted for their marks.
+    fn counting(&self, fates: &mut Fates, change: impl FnOnce(&mut Fates)) {
+        let before = fates.to_come();
+        change(fates);
+        self.room.came(fates.to_come().saturating_sub(before));
+        self.room.went(before.saturating_sub(fates.to_come()));
+    }
+
+    /// So many bytes are in its files besides.
+    fn has_more(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.room.came(bytes);
     }
 }

@@ -16,13 +16,13 @@ pub(crate) mod tuning;
 
 use std::sync::Arc;
 
-use haul_protocol::{Code, Durability};
+use haul_protocol::Durability;
 
 use crate::accounts::{Account, Accounts, View};
 use crate::audit::{Event, Logs};
 use crate::commit::committer::Committer;
 use crate::hooks::before_put::BeforePut;
-use crate::hooks::{self, OnCommit};
+use crate::hooks::{self, OnCommit, Reserved};
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
 use crate::keys::Keys;
@@ -211,15 +211,14 @@ impl Services {
         self.logs.audit.is_some() || self.on_commit.is_some()
     }
 
-    /// Fails if these changes have to be told to a hook, and it is so far behind that no more can wait for it.
-    pub(crate) fn may_tell(&self, events: &[Event]) -> Result<(), Refusal> {
+    /// Reserves room for what the hook has to be told of these changes, if there is a hook and it is told of any.
+    ///
+    /// # Errors
+    /// If the hook is so far behind that no more can wait for it.
+    pub(crate) fn reserve_told(&self, events: &[Event]) -> Result<Option<Reserved>, Refusal> {
         match &self.on_commit {
-            Some(hook) if hook.spool.is_full() && events.iter().any(hooks::is_told) => {
-                self.metrics.hooks.refused.add(events.len() as u64);
-                let message = "too many changes wait for the server's hook on-commit";
-                Err(Refusal::new(Code::Busy, message))
-            }
-            _ => Ok(()),
+            Some(hook) if events.iter().any(hooks::is_told) => hook.reserve(events).map(Some),
+            _ => Ok(None),
         }
     }
 

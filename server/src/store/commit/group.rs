@@ -203,10 +203,14 @@ impl<'a> Committing<'a> {
         self.visible = visible;
     }
 
-    /// Of each change of the group that was made visible last, in their order: whether it has happened.
-    pub(crate) fn visible(&self) -> impl Iterator<Item = bool> {
+    /// Of each change of the group that was made visible last, in their order: whether it has happened, if that is certain.
+    pub(crate) fn visible(&self) -> impl Iterator<Item = Option<bool>> {
+        let has_happened = |result: &Result<(), StoreError>| match result {
+            Err(error) if error.is_uncertain() => None,
+            result => Some(result.is_ok()),
+        };
         let outcomes = self.visible.results.iter();
-        outcomes.flat_map(|outcome| outcome.results.iter().map(Result::is_ok))
+        outcomes.flat_map(move |outcome| outcome.results.iter().map(has_happened))
     }
 
     /// Carries a group out, alone; each change has its own result.
