@@ -57,6 +57,8 @@ pub enum Code {
     TooLarge,
     /// The server may not do this to that file.
     Permission,
+    /// A program of the server's owner refuses the file.
+    Unwanted,
     /// No entry of that name is there.
     NotFound,
     /// The file is not in the state any more that the request states, or it changed while the server read it.
@@ -87,7 +89,7 @@ pub enum Code {
 /// connection end.
 type Row = (Code, &'static str, bool, bool);
 
-const ROWS: [Row; 36] = [
+const ROWS: [Row; 37] = [
     (Code::Malformed, "malformed", false, true),
     (Code::Version, "version", false, true),
     (Code::Unsupported, "unsupported", false, true),
@@ -113,6 +115,7 @@ const ROWS: [Row; 36] = [
     (Code::Quota, "quota", false, false),
     (Code::TooLarge, "too_large", false, false),
     (Code::Permission, "permission", false, false),
+    (Code::Unwanted, "unwanted", false, false),
     (Code::NotFound, "not_found", false, false),
     (Code::Changed, "changed", true, false),
     (Code::UnknownUpload, "unknown_upload", true, false),

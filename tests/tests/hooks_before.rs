@@ -103,14 +103,14 @@ fn file_that_is_refused_does_not_come_whichever_way_it_would() {
         let address = server.address();
         let mut peer = server.peer();
         let answer = peer.ask(&put(1, "d/bad", b"x"), b"x").unwrap();
-        refused(&answer, 1, "permission");
+        refused(&answer, 1, "unwanted");
         assert_eq!(answer["retry"], false);
         let said = answer["message"].as_str().unwrap();
         assert!(said.contains("no bad\\u{1b}[2J files"), "{said}");
         assert_eq!(peer.ask(&put(2, "put", b"x"), b"x").unwrap()["ack"], 2);
         assert_eq!(peer.ask(&put(3, "empty", b""), b"").unwrap()["ack"], 3);
-        refused(&peer.ask(&put(4, "empty-bad", b""), b"").unwrap(), 4, "permission");
-        refused(&peer.ask(&open(5, "bad"), b"").unwrap(), 5, "permission");
+        refused(&peer.ask(&put(4, "empty-bad", b""), b"").unwrap(), 4, "unwanted");
+        refused(&peer.ask(&open(5, "bad"), b"").unwrap(), 5, "unwanted");
         assert!(peer.ask(&open(6, "opened"), b"").unwrap()["upload"].is_string());
         let mut classics = Peer::connect(address).unwrap();
         for name in ["classic-bad", "classic"] {
@@ -286,12 +286,31 @@ fn client_tries_again_until_the_program_answers() {
 }
 
 #[test]
+fn program_is_asked_once_about_a_file_that_it_refuses() {
+    let hook = Hook::new(NO_BAD);
+    let server = answered(&hook, &[]);
+    let source = TempDir::new().unwrap();
+    let sizes = [("a-bad", 3), ("b-bad", 3), ("c", 3), ("d-bad", 100_000), ("e-bad", 9 << 20)];
+    for (name, size) in sizes {
+        fs::write(source.path().join(name), vec![b'x'; size]).unwrap();
+    }
+    let mut put = haul();
+    put.arg("put").arg(format!("{}/", source.path().display())).arg(server.address());
+    put.assert().code(1).stderr(contains("no bad\\u{1b}[2J files (unwanted)"));
+    let mut names: Vec<_> =
+        asked(&hook).iter().map(|line| line["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, sizes.map(|(name, _)| name));
+    assert_eq!(files(&server), ["c"]);
+}
+
+#[test]
 fn answers_are_counted() {
     let hook = Hook::new(NO_BAD);
     let server = answered(&hook, &["--metrics", "127.0.0.1:0"]);
     let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "a", b"x"), b"x").unwrap()["ack"], 1);
-    refused(&peer.ask(&put(2, "bad", b"x"), b"x").unwrap(), 2, "permission");
+    refused(&peer.ask(&put(2, "bad", b"x"), b"x").unwrap(), 2, "unwanted");
     let log = server.log_text();
     let line = log.lines().find(|line| line.contains("tells metrics")).unwrap();
     let text = ask(line.rsplit_once("address=").unwrap().1.trim(), "GET /metrics", "", b"").text();

@@ -108,11 +108,11 @@ impl Answer {
         match self {
             Self::Allowed => Ok(()),
             Self::Refused(words) if words.is_empty() => {
-                Err(Refusal::new(Code::Permission, "the server's hook refuses this file"))
+                Err(Refusal::new(Code::Unwanted, "the server's hook refuses this file"))
             }
             Self::Refused(words) => {
                 let message = format!("the server's hook refuses this file: {words}");
-                Err(Refusal::new(Code::Permission, message))
+                Err(Refusal::new(Code::Unwanted, message))
             }
             // The reason is for the owner of the server.
             Self::Failed(_) => {

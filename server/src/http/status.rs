@@ -46,6 +46,7 @@ impl Status {
             Code::Unauthorized => Self::UNAUTHORIZED,
             Code::Forbidden
             | Code::Permission
+            | Code::Unwanted
             | Code::Escape
             | Code::CrossDevice
             | Code::Symlink => Self::FORBIDDEN,
