@@ -140,7 +140,11 @@ impl UsersFile {
             fs::rename(&temporary, &self.path)?;
             File::open(&self.directory)?.sync_all()
         };
-        write().map_err(self.failed())?;
+        write().map_err(|error| {
+            // It may have no room on the disk, or hold a token that nobody has.
+            let _ = fs::remove_file(&temporary);
+            self.failed()(error)
+        })?;
         Ok(told)
     }
 }
@@ -178,6 +182,22 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn no_other_file_stays_behind_if_the_file_can_not_be_written() {
+        let place = tempfile::tempdir().unwrap();
+        let users = UsersFile::in_directory(place.path());
+        let changed = users.change(|_| {
+            // No file takes the place of a directory.
+            fs::create_dir(users.path()).unwrap();
+            Ok((String::from("# one\n"), ()))
+        });
+        assert!(changed.is_err());
+        let left = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut left: Vec<_> = left.collect();
+        left.sort();
+        assert_eq!(left, ["users.lock", "users.toml"]);
+    }
 
     #[test]
     fn file_is_replaced_whole_and_only_its_user_may_read_it() {
