@@ -8,8 +8,9 @@ mod receiving;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use haul_protocol::{Code, Mtime, Token};
@@ -21,6 +22,9 @@ use crate::refusal::Refusal;
 use crate::store::{Change, OrderedUpload};
 pub(crate) use receiving::Receiving;
 
+/// The number of the next request that waits: no two of them have the same one.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 /// The uploads that are in use.
 #[derive(Debug, Clone)]
 pub(crate) struct Ordered(Arc<Mutex<HashMap<Token, Entry>>>);
@@ -29,8 +33,16 @@ pub(crate) struct Ordered(Arc<Mutex<HashMap<Token, Entry>>>);
 #[derive(Debug)]
 struct Entry {
     stage: Stage,
-    /// The requests that wait until it is not busy any more.
-    waiting: Vec<Waker>,
+    /// The requests that wait until it is not busy any more, in their order.
+    waiting: BTreeMap<u64, Waker>,
+}
+
+/// A request waits for an upload until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    ordered: Ordered,
+    token: Token,
+    number: u64,
 }
 
 #[derive(Debug)]
@@ -47,7 +59,7 @@ pub(crate) enum Entered {
     /// The request has to find its files.
     Begun(Busy),
     /// The request is woken when the upload is not busy any more.
-    Waits,
+    Waits(Waiting),
     /// It is another account's.
     Unknown,
 }
@@ -79,13 +91,13 @@ impl Ordered {
     pub(crate) fn enter(&self, token: Token, account: Option<&str>, waker: &Waker) -> Entered {
         let mut table = self.0.lock();
         let Some(entry) = table.get_mut(&token) else {
-            table.insert(token, Entry { stage: Stage::Busy, waiting: Vec::new() });
+            table.insert(token, Entry::default());
             return Entered::Begun(Busy { ordered: self.clone(), token });
         };
         match &mut entry.stage {
             Stage::Busy => {
-                entry.waiting.push(waker.clone());
-                Entered::Waits
+                let number = entry.wait(waker);
+                Entered::Waits(Waiting { ordered: self.clone(), token, number })
             }
             Stage::Open { receiving, .. } if receiving.upload().account.as_deref() != account => {
                 Entered::Unknown
@@ -108,15 +120,17 @@ impl Ordered {
     /// The request came when another one had taken the upload to make a file of it, or to remove it: then it waits as if it
     /// were busy already.
     fn wait_for_the_end(&self, using: Using, waker: &Waker) -> Entered {
-        match self.0.lock().get_mut(&using.token) {
-            Some(entry) if !entry.is_open_anew(&using.receiving) => {
-                entry.waiting.push(waker.clone());
-            }
+        let number = match self.0.lock().get_mut(&using.token) {
+            Some(entry) if !entry.is_open_anew(&using.receiving) => entry.wait(waker),
             // It is over by now.
-            _ => waker.wake_by_ref(),
-        }
+            _ => {
+                waker.wake_by_ref();
+                0
+            }
+        };
+        let (ordered, token) = (self.clone(), using.token);
         drop(using);
-        Entered::Waits
+        Entered::Waits(Waiting { ordered, token, number })
     }
 
     /// Nobody else can use the upload of this key until the result is dropped; `None`: it is in use. A key that no upload can
@@ -127,7 +141,7 @@ impl Ordered {
         if table.contains_key(&token) {
             return None;
         }
-        table.insert(token, Entry { stage: Stage::Busy, waiting: Vec::new() });
+        table.insert(token, Entry::default());
         Some(Some(Busy { ordered: self.clone(), token }))
     }
 
@@ -135,11 +149,30 @@ impl Ordered {
     fn over(&self, token: Token) {
         let entry = self.0.lock().remove(&token);
         let waiting = entry.map(|entry| entry.waiting).unwrap_or_default();
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
+    }
+
+    /// Requests that wait for an upload.
+    #[cfg(test)]
+    fn waiting(&self, token: Token) -> usize {
+        self.0.lock().get(&token).map_or(0, |entry| entry.waiting.len())
+    }
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self { stage: Stage::Busy, waiting: BTreeMap::new() }
     }
 }
 
 impl Entry {
+    /// A request waits. Returns its number among those that do.
+    fn wait(&mut self, waker: &Waker) -> u64 {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.waiting.insert(number, waker.clone());
+        number
+    }
+
     /// Whether it is open, and not as `before`.
     fn is_open_anew(&self, before: &Arc<Receiving>) -> bool {
         matches!(&self.stage, Stage::Open { receiving, .. } if !Arc::ptr_eq(receiving, before))
@@ -151,14 +184,27 @@ impl Busy {
     pub(crate) fn open(self, receiving: Receiving) -> Using {
         let receiving = Arc::new(receiving);
         let (ordered, token) = (self.ordered.clone(), self.token);
-        let mut waiting = Vec::new();
+        let mut waiting = BTreeMap::new();
         if let Some(entry) = ordered.0.lock().get_mut(&token) {
             entry.stage = Stage::Open { receiving: Arc::clone(&receiving), users: 1 };
             waiting = std::mem::take(&mut entry.waiting);
         }
         std::mem::forget(self);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
         Using { ordered, token, receiving, turn: 0 }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // The upload may be free by now, or busy anew.
+        let waker = self
+            .ordered
+            .0
+            .lock()
+            .get_mut(&self.token)
+            .and_then(|entry| entry.waiting.remove(&self.number));
+        drop(waker);
     }
 }
 

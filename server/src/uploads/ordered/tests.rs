@@ -96,7 +96,7 @@ fn bytes_of_a_request_that_is_cut_off_count() {
     using.receiving().settle(using.turn()).unwrap();
     let (_, publishing) = using.commit(None).unwrap();
     assert_eq!(publishing.file(), (Digest::of(&[7; 3000]), 3000));
-    assert!(matches!(fixture.enter(Waker::noop()), Entered::Waits), "until the change is over");
+    assert!(matches!(fixture.enter(Waker::noop()), Entered::Waits(_)), "until the change is over");
     drop(publishing);
     assert!(matches!(fixture.enter(Waker::noop()), Entered::Begun(_)));
 }
@@ -128,7 +128,8 @@ fn request_that_comes_while_the_upload_becomes_a_file_waits_for_the_file() {
     write(&using, &[7; 3000]).unwrap();
     let (partial, ..) = using.receiving.take_whole(using.turn).unwrap();
     let counts = Arc::new(Counts::default());
-    assert!(matches!(fixture.enter(&counts.clone().into()), Entered::Waits));
+    let waiting = fixture.enter(&counts.clone().into());
+    assert!(matches!(waiting, Entered::Waits(_)));
     assert_eq!(counts.0.load(Ordering::Relaxed), 0);
     let busy = using.busy();
     drop(using);
@@ -137,6 +138,27 @@ fn request_that_comes_while_the_upload_becomes_a_file_waits_for_the_file() {
     drop(busy);
     assert_eq!(counts.0.load(Ordering::Relaxed), 1);
     assert!(matches!(fixture.enter(Waker::noop()), Entered::Begun(_)));
+}
+
+#[test]
+fn nothing_is_kept_of_requests_that_end_while_they_wait() {
+    let (fixture, using) = Fixture::begin();
+    write(&using, &[7; 3000]).unwrap();
+    let (_, publishing) = using.commit(None).unwrap();
+    let counts = Arc::new(Counts::default());
+    let waits = |counts: &Arc<Counts>| {
+        let entered = fixture.enter(&counts.clone().into());
+        assert!(matches!(entered, Entered::Waits(_)));
+        entered
+    };
+    let stays = waits(&counts);
+    for _ in 0..3 {
+        drop(waits(&counts));
+    }
+    assert_eq!((fixture.ordered.waiting(fixture.token), Arc::strong_count(&counts)), (1, 2));
+    drop(publishing);
+    assert_eq!((counts.0.load(Ordering::Relaxed), Arc::strong_count(&counts)), (1, 1));
+    drop(stays);
 }
 
 #[test]

@@ -42,8 +42,15 @@ impl Connection {
             _ => Wanted::Progress,
         };
         let signal = Signal::new(waker(turn.notify, self.id));
-        let seeking =
-            Seeking { id, token, spoken, wanted, signal, stage: Stage::Waiting, places: None };
+        let seeking = Seeking {
+            id,
+            token,
+            spoken,
+            wanted,
+            signal,
+            stage: Stage::Waiting { _place: None },
+            places: None,
+        };
         self.enter_ordered(Box::new(seeking), turn)
     }
 
@@ -61,8 +68,9 @@ impl Connection {
 
     fn seek(&mut self, mut seeking: Box<Seeking>, turn: &mut Turn<'_>) -> Result<(), Refused> {
         let store = &turn.services.store;
-        seeking.stage = match std::mem::replace(&mut seeking.stage, Stage::Waiting) {
-            Stage::Waiting => return self.enter_ordered(seeking, turn),
+        seeking.stage = match std::mem::replace(&mut seeking.stage, Stage::Waiting { _place: None })
+        {
+            Stage::Waiting { .. } => return self.enter_ordered(seeking, turn),
             Stage::Journal(busy, mut reading) => {
                 let name = named(seeking.token)?;
                 let read = reading.advance(&name, turn.buffer.room(0))?;
@@ -124,7 +132,7 @@ impl Connection {
                 seeking.places = Some(places);
                 seeking.stage = Stage::Journal(busy, Box::new(reading));
             }
-            Entered::Waits => seeking.stage = Stage::Waiting,
+            Entered::Waits(place) => seeking.stage = Stage::Waiting { _place: Some(place) },
             Entered::Unknown => return Err(unknown().into()),
         }
         self.job = Some(Job::Ordered(seeking));

@@ -9,7 +9,7 @@ use super::signal::Signal;
 use crate::http::head::Framing;
 use crate::http::resumable::{Checksum, Spoken};
 use crate::store::{JournalReading, OrderedUpload, Restoring};
-use crate::uploads::ordered::Busy;
+use crate::uploads::ordered::{Busy, Waiting};
 
 /// A request whose upload is being found.
 #[derive(Debug)]
@@ -43,8 +43,10 @@ pub(super) struct Append {
 
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Other requests have it just now.
-    Waiting,
+    /// Other requests have it just now. Without a place, the request has not come so far.
+    Waiting {
+        _place: Option<Waiting>,
+    },
     Journal(Busy, Box<JournalReading>),
     Bytes(Busy, Box<OrderedUpload>, Box<Restoring>),
 }
@@ -52,7 +54,7 @@ pub(super) enum Stage {
 impl Seeking {
     /// Whether it waits until another request is done with the upload.
     pub(in crate::connection) fn waits(&self) -> bool {
-        matches!(self.stage, Stage::Waiting) && !self.signal.was_given()
+        matches!(self.stage, Stage::Waiting { .. }) && !self.signal.was_given()
     }
 
     pub(in crate::connection) fn has_place(&self) -> bool {
@@ -62,7 +64,7 @@ impl Seeking {
     /// Bytes of memory that it takes.
     pub(in crate::connection) fn held_bytes(&self) -> usize {
         match &self.stage {
-            Stage::Waiting => 0,
+            Stage::Waiting { .. } => 0,
             Stage::Journal(_, reading) => reading.held_bytes(),
             Stage::Bytes(.., restoring) => restoring.held_bytes(),
         }
