@@ -39,6 +39,7 @@ pub(crate) mod replaces;
 mod rights;
 mod root;
 mod space;
+mod spelled;
 mod spelling;
 mod staged_tree;
 mod sys;

@@ -6,7 +6,7 @@
 
 mod handles;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -23,6 +23,7 @@ use super::open::{BENEATH, DIRECTORY};
 use super::quota::{Amount, Counting};
 use super::rights::Rights;
 use super::space::Space;
+use super::spelled::Spelled;
 use super::sys;
 use super::unserved::OpenError;
 use handles::Recent;
@@ -170,6 +171,8 @@ pub(crate) struct Parents {
     refused: RefCell<Option<Box<[u8]>>>,
     /// Group and ACL that each directory hands down to new entries, or would if it were there.
     givers: RefCell<Vec<KnownGiver>>,
+    /// Names that directories have, where the file system takes two spellings for one name.
+    spelled: RefCell<Spelled>,
     /// Number of swaps of versions before these handles were opened.
     swaps: Cell<u64>,
 }
@@ -189,8 +192,8 @@ type KnownGiver = (Box<[u8]>, Option<Giver>);
 impl Parents {
     pub(super) fn new(root: &Arc<Root>, making: Making) -> Self {
         let recent = RefCell::new(Vec::with_capacity(Self::KEPT));
-        let (refused, givers, swaps) = Default::default();
-        Self { root: Arc::clone(root), making, recent, refused, givers, swaps }
+        let (refused, givers, spelled, swaps) = Default::default();
+        Self { root: Arc::clone(root), making, recent, refused, givers, spelled, swaps }
     }
 
     /// Forgets all handles if versions of directories have changed places since, or directories were renamed.
@@ -210,6 +213,12 @@ impl Parents {
         self.recent.borrow_mut().clear();
         self.refused.borrow_mut().take();
         self.givers.borrow_mut().clear();
+        self.spelled().clear();
+    }
+
+    /// Names that directories have.
+    pub(super) fn spelled(&self) -> RefMut<'_, Spelled> {
+        self.spelled.borrow_mut()
     }
 
     /// A handle on the directory `name` (empty: the root), which must exist.

@@ -5,6 +5,8 @@
 //! component of its name is stored just as the client spells it. Changes come one after another meanwhile, so that two
 //! spellings do not both find the name free. On all other file systems nothing of that happens.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use haul_protocol::Name;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, IFlags, Mode, Stat};
@@ -39,6 +41,8 @@ enum Folding {
 pub(super) struct Spelling {
     folding: Folding,
     turn: Mutex<()>,
+    /// Changes after which a name may be gone.
+    changes: AtomicU64,
 }
 
 impl Spelling {
@@ -51,12 +55,17 @@ impl Spelling {
                  spelling only"
             );
         }
-        Self { folding, turn: Mutex::new(Rank::Spelling, ()) }
+        Self::with(folding)
     }
 
     /// Of a store that tries nothing out.
     pub(super) fn of_a_reader() -> Self {
-        Self { folding: Folding::Flagged, turn: Mutex::new(Rank::Spelling, ()) }
+        Self::with(Folding::Flagged)
+    }
+
+    fn with(folding: Folding) -> Self {
+        let turn = Mutex::new(Rank::Spelling, ());
+        Self { folding, turn, changes: AtomicU64::new(0) }
     }
 
     /// Whether any directory may take two spellings for one name.
@@ -67,6 +76,15 @@ impl Spelling {
     /// Held from the look at a name until the change is done.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock()
+    }
+
+    /// A change is done after which names may be gone. `removed`: this one alone, in a turn with these parents.
+    pub(super) fn has_changed(&self, parents: &Parents, removed: Option<&Name>) {
+        let change = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
+        if let Some(name) = removed {
+            let (directory, last) = name.split();
+            parents.spelled().is_gone(directory, last, change);
+        }
     }
 
     fn folds(&self, directory: &OwnedFd) -> bool {
@@ -111,9 +129,11 @@ impl Store {
             return Ok(());
         }
         let (name, mut start) = (name.as_bytes(), 0_usize);
+        parents.spelled().refresh(self.spelling.changes.load(Ordering::Acquire));
         for end in ends(name) {
+            let above = &name[..start.saturating_sub(1)];
             // The change tells why it can't be had.
-            let Ok(directory) = parents.find(&name[..start.saturating_sub(1)]) else { break };
+            let Ok(directory) = parents.find(above) else { break };
             let last = &name[start..end];
             start = end + 1;
             if !self.spelling.folds(&directory) {
@@ -126,12 +146,13 @@ impl Store {
                 Err(Errno::NOENT) => break,
                 Err(errno) => return Err(StoreError::at("look at", shown(), errno)),
             };
-            let stored = self.rights.in_directory(&directory, || stored(&directory, last, &found));
-            match stored.map_err(|errno| StoreError::at("look at", shown(), errno))? {
-                Stored::Same => {}
-                Stored::Otherwise(stored) => {
-                    return Err(StoreError::OtherSpelling { name: shown(), stored });
-                }
+            let has = || parents.spelled().has(above, last, |take| read(&directory, take));
+            let has = self.rights.in_directory(&directory, has);
+            if !has.map_err(|errno| StoreError::at("look at", shown(), errno))? {
+                let stored = || stored(&directory, last, &found);
+                let stored = self.rights.in_directory(&directory, stored);
+                let stored = stored.map_err(|errno| StoreError::at("look at", shown(), errno))?;
+                return Err(StoreError::OtherSpelling { name: shown(), stored });
             }
         }
         Ok(())
@@ -161,25 +182,26 @@ impl Store {
     }
 }
 
-/// The spelling with which a directory has an entry.
-enum Stored {
-    Same,
-    /// Another one, if it was found.
-    Otherwise(Option<String>),
+/// Calls `take` with the names in a directory, until that is `false`.
+fn read(directory: &OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Errno> {
+    for entry in Dir::read_from(directory)? {
+        if !take(entry?.file_name().to_bytes()) {
+            break;
+        }
+    }
+    Ok(())
 }
 
-fn stored(directory: &OwnedFd, last: &[u8], found: &Stat) -> Result<Stored, Errno> {
+/// The spelling with which a directory has an entry that it has not in this one, if it is found.
+fn stored(directory: &OwnedFd, last: &[u8], found: &Stat) -> Result<Option<String>, Errno> {
     let lower = |name: &[u8]| String::from_utf8_lossy(name).to_lowercase();
     let (wanted, mut other) = (lower(last), None);
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if name == last {
-            return Ok(Stored::Same);
-        }
         if lower(name) == wanted || (other.is_none() && entry.ino() == found.st_ino) {
             other = Some(String::from_utf8_lossy(name).into_owned());
         }
     }
-    Ok(Stored::Otherwise(other))
+    Ok(other)
 }

@@ -53,7 +53,13 @@ impl Change {
                 (Some(turn), stays.flatten().filter(|_| !matches!(change, Self::Remove { .. })))
             }
         };
-        self.carry_out(store, parents, touched)?;
+        let removed = if let Self::Remove { name } = &self { Some(name.clone()) } else { None };
+        let may_take_names = !self.only_adds();
+        let done = self.carry_out(store, parents, touched);
+        if may_take_names {
+            store.spelling.has_changed(parents, removed.as_ref());
+        }
+        done?;
         stays.map_or(Ok(()), |name| store.check_spelling(parents, &name))
     }
 

@@ -269,4 +269,23 @@ impl Change {
     pub(in crate::store) fn moves(&self) -> bool {
         matches!(self, Self::Rename { .. })
     }
+
+    /// Whether no name is gone afterwards.
+    pub(super) fn only_adds(&self) -> bool {
+        match self {
+            Self::File { .. }
+            | Self::Link { .. }
+            | Self::Directory { .. }
+            | Self::Upload(_)
+            | Self::Attributes { .. }
+            | Self::Properties { .. }
+            | Self::Confirm(_)
+            | Self::Flush(_) => true,
+            Self::Remove { .. }
+            | Self::Rename { .. }
+            | Self::Tree(_)
+            | Self::Version(_)
+            | Self::Rollback { .. } => false,
+        }
+    }
 }
