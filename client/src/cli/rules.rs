@@ -12,7 +12,8 @@ const INCLUDE: &str = "include";
 const FROM: &str = "exclude_from";
 
 // Written by hand, because clap tells the order of different options only by their positions. Rules of the settings come first,
-// though clap counts them last: the last rule that fits decides, and it is one of the command line.
+// though clap counts them last: the last rule that fits decides, and it is one of the command line. Settings have no order among
+// each other, so `include` makes exceptions from `exclude`, and the files of `exclude-from` come last.
 impl Args for Rules {
     fn augment_args(command: clap::Command) -> clap::Command {
         let rule = |id: &'static str| Arg::new(id).action(ArgAction::Append);
@@ -46,10 +47,13 @@ impl Args for Rules {
 
 impl FromArgMatches for Rules {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut found: Vec<((bool, usize), Rule)> = Vec::new();
+        let mut found: Vec<((bool, usize, usize), Rule)> = Vec::new();
         let positions = |id: &'static str| {
             let is_given = is_given(matches, id);
-            matches.indices_of(id).unwrap_or_default().map(move |position| (is_given, position))
+            let place = [EXCLUDE, INCLUDE, FROM].iter().position(|option| *option == id);
+            let place = place.filter(|_| !is_given).unwrap_or_default();
+            let positions = matches.indices_of(id).unwrap_or_default();
+            positions.map(move |position| (is_given, place, position))
         };
         for (id, rule) in [(EXCLUDE, Rule::Exclude as fn(String) -> Rule), (INCLUDE, Rule::Include)]
         {

@@ -300,6 +300,34 @@ mod tests {
         assert!(!rules("haul put --exclude x a box").contains("*.o"));
     }
 
+    /// Whichever comes first in the file, and whichever table or variable it is from.
+    #[test]
+    fn include_of_the_settings_makes_exceptions_from_exclude() {
+        let mut told = Vec::new();
+        for (text, variables) in [
+            (
+                "[put]\nexclude = [\"*.o\", \"*.a\"]\ninclude = \"x.o\"\nexclude-from = \"f\"\n",
+                &[][..],
+            ),
+            ("[put]\nexclude-from = \"f\"\ninclude = \"x.o\"\nexclude = [\"*.o\", \"*.a\"]\n", &[]),
+            (
+                "[put]\ninclude = \"x.o\"\n[defaults]\nexclude = [\"*.o\", \"*.a\"]\nexclude-from = \"f\"\n",
+                &[],
+            ),
+            (
+                "[put]\nexclude = [\"*.o\", \"*.a\"]\nexclude-from = \"f\"\n",
+                &[("HAUL_INCLUDE", "x.o")],
+            ),
+        ] {
+            let put = put("haul put a box", &settings(text, variables));
+            told.push(format!("{:?}", put.options.selection.rules));
+        }
+        let place = |text: &str| told[0].find(text).unwrap_or_else(|| panic!("{text}: {told:?}"));
+        assert!(place("*.o") < place("*.a") && place("*.a") < place("x.o"), "{told:?}");
+        assert!(place("x.o") < place("\"f\""), "{told:?}");
+        assert!(told.iter().all(|other| *other == told[0]), "{told:?}");
+    }
+
     #[test]
     fn variable_that_its_option_does_not_take_is_told() {
         for (variable, value, told) in [

@@ -119,6 +119,9 @@ fn settings_of_haul() -> String {
         "An option on the command line counts first, then the variable HAUL_NAME of the environment (HAUL_RETRY_FOR for \
          retry-for), then the table of the command, then [defaults], then the default. A key that is no setting, and a value that no \
          option takes, is an error: haul tells all errors, and sends nothing.",
+        "Of exclude, include and exclude-from, the rules of exclude go first, then those of include, then those of exclude-from, in \
+         whichever order, table or variable they stand. The last rule that fits decides, so include makes exceptions from exclude. Rules \
+         of the command line come after those of the settings.",
         "haul config check tells the errors of the file, haul config show what is set and where.",
     ] {
         page.control("PP", []).text([roman(paragraph)]);
