@@ -88,8 +88,8 @@ pub(super) fn cat(sources: &[Source], reaching: Reaching, ending: &Ending<'_>) -
     });
     let flushed = out.flush().err().filter(|_| broken.is_none());
     match (broken.or(flushed), done) {
-        // The reader has had enough.
-        (Some(error), _) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+        // The reader has had enough, and knows that.
+        (Some(error), _) if error.kind() == io::ErrorKind::BrokenPipe => Reason::Unwritten.code(),
         (Some(error), _) => {
             ending.error(&format_args!("could not write to standard output: {error}"));
             Reason::Unwritten.code()

@@ -81,9 +81,9 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
     let (reason, error) = match listed {
         Ok(false) => return Ok(exit::OK),
         Ok(true) => (Reason::Failed, None),
-        // The reader has had enough.
+        // The reader has had enough, and knows that.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-            return Ok(exit::OK);
+            return Ok(Reason::Unwritten.code());
         }
         Err(Failure::Output(error)) => {
             tell(&format_args!(
