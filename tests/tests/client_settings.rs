@@ -249,7 +249,7 @@ fn file_that_can_not_be_read_or_that_others_change_stops_every_command_and_keeps
         (Path::new("/dev/zero"), "not a regular file"),
         (place, "not a regular file"),
         (&large, "larger than 1 MiB"),
-        (&place.join("none"), "No such file"),
+        (&place.join("none"), "there is no such file of settings, which --config names"),
     ] {
         let told = configured.setting.haul(&["trust", "--list", "--config"]).arg(path).output();
         assert_eq!(told.status.code(), Some(2));
@@ -393,4 +393,22 @@ fn lines_of_the_shell_have_the_settings_of_their_commands() {
     let mut shell = configured.haul(&["shell", "box"]);
     let told = messages(&shell.write_stdin("put s\n").assert().success());
     assert!(told.contains("s/a"), "{told}");
+}
+
+#[test]
+fn file_that_is_named_and_missing_is_told_with_the_name_of_the_variable_or_option() {
+    let setting = Setting::start();
+    setting.write("a", "x");
+    let none = setting.place.path().join("none.toml");
+    let none = none.to_str().unwrap();
+    let told = |haul: &mut Client, by: &str| {
+        let told = messages(&haul.assert().code(2));
+        let message = format!("{none}: there is no such file of settings, which {by} names");
+        assert!(told.contains(&message), "{told}");
+    };
+    let put = ["put", "s", setting.server.address()];
+    told(setting.haul(&put).env("HAUL_CONFIG", none), "HAUL_CONFIG");
+    told(setting.haul(&["--config", none]).args(put), "--config");
+    told(&mut setting.haul(&["config", "check", none]), "the command line");
+    assert!(!setting.server.root().join("s").exists());
 }

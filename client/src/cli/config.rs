@@ -47,7 +47,9 @@ pub(crate) enum ConfigWord {
 /// Carries it out, and returns the exit code. `place`: the file that other commands read.
 pub(super) fn run(words: &ConfigCommand, place: &Place) -> u8 {
     let done = match &words.word {
-        ConfigWord::Check { file: Some(file) } => check(&Place::Named(file.clone())),
+        ConfigWord::Check { file: Some(file) } => {
+            check(&Place::Named(file.clone(), "the command line"))
+        }
         ConfigWord::Check { file: None } => check(place),
         ConfigWord::Show { words } => show(place, words),
     };

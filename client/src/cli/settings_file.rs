@@ -34,6 +34,14 @@ pub(super) enum SettingsError {
         /// The cause.
         source: io::Error,
     },
+    /// There is no such file, and somebody has named it.
+    #[error("{}: there is no such file of settings, which {by} names", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The option or the variable.
+        by: &'static str,
+    },
     /// Others can change the file.
     #[error(
         "{path} can be changed by other users, and it says which programs and servers haul uses: chmod go-w {path}",

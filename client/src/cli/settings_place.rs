@@ -26,17 +26,18 @@ pub(super) enum Place {
     Nowhere,
     /// The user's own, which may be missing.
     Own(PathBuf),
-    /// The one that somebody has named.
-    Named(PathBuf),
+    /// The one that somebody has named, by this option or variable.
+    Named(PathBuf, &'static str),
 }
 
 impl Place {
     /// The file that the words of a command line or the environment name, or otherwise the user's own.
     pub(super) fn of(words: &[OsString]) -> Self {
-        let named = option(words).or_else(|| std::env::var_os(VARIABLE));
+        let given = option(words).map(|path| (path, OPTION));
+        let named = given.or_else(|| Some((std::env::var_os(VARIABLE)?, VARIABLE)));
         match named {
-            Some(path) if path.is_empty() => Self::Nowhere,
-            Some(path) => Self::Named(path.into()),
+            Some((path, _)) if path.is_empty() => Self::Nowhere,
+            Some((path, by)) => Self::Named(path.into(), by),
             None => Self::own(),
         }
     }
@@ -58,7 +59,12 @@ impl Place {
     ) -> Result<Option<SettingsFile>, SettingsError> {
         match self {
             Self::Nowhere => Ok(None),
-            Self::Named(path) => SettingsFile::read(path, command).map(Some),
+            Self::Named(path, by) => match SettingsFile::read(path, command) {
+                Err(SettingsError::Read { source, .. }) if is_missing(&source) => {
+                    Err(SettingsError::Missing { path: path.clone(), by })
+                }
+                read => read.map(Some),
+            },
             Self::Own(path) => match SettingsFile::read(path, command) {
                 Err(SettingsError::Read { source, .. }) if is_missing(&source) => Ok(None),
                 read => read.map(Some),
@@ -70,7 +76,7 @@ impl Place {
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Nowhere => None,
-            Self::Own(path) | Self::Named(path) => Some(path),
+            Self::Own(path) | Self::Named(path, _) => Some(path),
         }
     }
 }
