@@ -98,6 +98,8 @@ pub(crate) enum Rank {
     Ownership,
     /// Results that the committer has left for a connection.
     Completions,
+    /// Connections whose turn was over.
+    SlowLane,
     /// The buffers that workers read into.
     Buffers,
     /// The questions to the hook `before-put`, and the answers to one of them.

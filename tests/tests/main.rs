@@ -69,6 +69,7 @@ mod get_usage;
 mod get_whole;
 mod given;
 mod given_sockets;
+mod gone_clients;
 mod gone_root;
 mod gone_sources;
 mod habits;

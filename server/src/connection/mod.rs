@@ -22,6 +22,7 @@ mod failed;
 mod fetch;
 mod file_body;
 mod get;
+mod gone;
 mod greet;
 mod half;
 mod held;
@@ -152,6 +153,10 @@ pub(crate) struct Connection {
     job: Option<Job>,
     /// When that request last took a step, in milliseconds of the server's clock.
     worked: u64,
+    /// When its peer was last told something that means nothing, to find out whether it is gone.
+    asked_gone: Option<u64>,
+    /// The slow lane has given the present turn.
+    is_from_slow_lane: bool,
     /// Until its next turn the server works for the peer, and does not wait for it.
     works: bool,
     /// The committer has so much to do that nothing is read: its peer is not late.
@@ -237,6 +242,8 @@ impl Connection {
             fresh_reserved: None,
             job: None,
             worked: now,
+            asked_gone: None,
+            is_from_slow_lane: false,
             works: false,
             held_up: false,
             made_room: false,

@@ -55,7 +55,7 @@ impl Connection {
     /// and so the connection ends: the client asks again, and is refused or told the reason then.
     pub(super) fn send_file(&mut self, turn: &mut Turn<'_>) -> Step {
         if self.is_over(turn) {
-            return Step::Wait(Interest::WRITE);
+            return Step::Later(Interest::WRITE);
         }
         match self.send_piece(turn) {
             Ok(0) => Step::Wait(Interest::WRITE),

@@ -1,14 +1,13 @@
-//! A connection on its socket: reading once, sending as much as the socket takes, and whether the peer is still there.
+//! A connection on its socket: reading once, and sending as much as the socket takes.
 
 use haul_protocol::{Code, Time};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 
 use super::sink::Sink;
 use super::timeouts::Pace;
 use super::turn::Turn;
-use super::{Connection, Dialect, LITTLE, Step};
+use super::{Connection, LITTLE, Step};
 use crate::net::poller::Interest;
 use crate::net::received::{Received, TransportError};
 use crate::net::transport::{NO_TLS_HERE, Transport};
@@ -177,16 +176,5 @@ impl Connection {
             self.half.end_with(&[]);
         }
         Step::Again
-    }
-
-    /// Whether the peer can't be told anything any more; while a job goes on nothing else would show it.
-    pub(super) fn is_gone(&self) -> bool {
-        // A classic peer is never told anything, and may close as soon as it has sent all.
-        if matches!(self.dialect, Dialect::Classic) {
-            return false;
-        }
-        let mut socket = [PollFd::new(&*self.socket, PollFlags::empty())];
-        let polled = poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-        polled.is_ok() && socket[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 }

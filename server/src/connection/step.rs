@@ -3,11 +3,12 @@
 //! A step sends what waits to be sent, ends the connection if there is a reason to, and then does one thing: it goes on with the
 //! request that takes more than one turn, decodes bytes that were kept, or reads once and decodes that.
 
+use super::gone::PeerEnd;
 use super::job::Job;
 use super::turn::Turn;
 use super::{Connection, Dialect, LITTLE};
 use crate::net::buffer;
-use crate::net::poller::Interest;
+use crate::net::poller::{Interest, is_writable};
 use crate::net::received::TransportError;
 use crate::refusal::Refusal;
 use crate::services::Services;
@@ -22,6 +23,8 @@ pub(super) enum Step {
     Again,
     /// Nothing can be done until the socket is ready.
     Wait(Interest),
+    /// The turn is over. There may be more to do, or the socket has to be ready for it.
+    Later(Interest),
     /// The connection is over.
     Close,
 }
@@ -31,6 +34,8 @@ pub(super) enum Step {
 pub(crate) enum Next {
     /// It waits.
     Park(Interest, Deadline),
+    /// It wants another turn.
+    SlowLane(Deadline),
     /// It is over.
     Close,
 }
@@ -38,29 +43,34 @@ pub(crate) enum Next {
 impl Connection {
     /// Runs until there is nothing to do or others are due.
     pub(crate) fn run(&mut self, turn: &mut Turn<'_>) -> Next {
-        if self.job.is_some() && self.is_gone() {
+        if self.job.is_some() && self.peer_end(turn) == PeerEnd::Gone {
             return Next::Close;
         }
         self.enter_view(turn);
         self.tell_second();
         let next = loop {
-            match self.step(turn) {
+            let step = self.step(turn);
+            match step {
                 Step::Again => {}
-                Step::Wait(_) if turn.buffer.keeps() => {
+                Step::Later(_) | Step::Wait(_) if turn.buffer.keeps() => {
                     if matches!(self.take_kept(turn), Step::Close) {
                         break Next::Close;
                     }
                 }
-                Step::Close | Step::Wait(_) if !self.fresh.is_empty() => {
+                Step::Close | Step::Later(_) | Step::Wait(_) if !self.fresh.is_empty() => {
                     self.publish_fresh(turn);
                     self.acknowledge();
                 }
                 Step::Close => break Next::Close,
-                Step::Wait(interest) => {
+                Step::Later(interest) | Step::Wait(interest) => {
                     self.note_who_works(turn.services.now());
                     let deadline = self.deadline(turn.services, interest);
                     if !deadline.is_over(turn.services.now(), turn.is_scarce) {
-                        break Next::Park(interest, deadline);
+                        let is_slow = matches!(step, Step::Later(_)) && self.can_go_on(interest);
+                        break match is_slow {
+                            true => Next::SlowLane(deadline),
+                            false => Next::Park(interest, deadline),
+                        };
                     }
                     if !self.expire(deadline.owes, turn.services) {
                         break Next::Close;
@@ -73,6 +83,7 @@ impl Connection {
             false => (self.appetite / 2).max(LITTLE),
         };
         turn.buffer.keep(0, 0);
+        self.is_from_slow_lane = false;
         debug_assert!(self.transport.is_settled(), "a whole record waits undecrypted");
         if matches!(next, Next::Close) {
             self.say_goodbye();
@@ -154,7 +165,7 @@ impl Connection {
         }
         if !self.rest.is_empty() {
             if self.is_over(turn) {
-                return Step::Wait(Interest::WRITE);
+                return Step::Later(Interest::WRITE);
             }
             let rest = std::mem::take(&mut self.rest);
             return self.take(&mut &rest[..], false, turn);
@@ -163,7 +174,11 @@ impl Connection {
         let unread = unread || self.transport.has_peer_ended();
         let waiting = if unread { Interest::BOTH } else { Interest::READ };
         if self.is_over(turn) {
-            return Step::Wait(waiting);
+            // The next request of a client of HTTP that sends one after the other may be short.
+            return match turn.share.has_begun_all() {
+                true => Step::Wait(waiting),
+                false => Step::Later(waiting),
+            };
         }
         match self.may_read(turn.services.now()) {
             Some(most) => self.read(waiting, most, turn),
@@ -178,8 +193,7 @@ impl Connection {
     /// Goes on with the request that takes more than one turn. `answers`: what there is to wait for besides.
     fn go_on_with_job(&mut self, answers: Interest, turn: &mut Turn<'_>) -> Step {
         if self.is_over(turn) {
-            // A socket is nearly always writable, so this connection's next turn comes soon.
-            return Step::Wait(Interest::WRITE);
+            return Step::Later(Interest::WRITE);
         }
         // The last of the changes that it waits for wakes it.
         if self.job.as_ref().is_some_and(|job| job.waits(self.pending)) {
@@ -197,6 +211,9 @@ impl Connection {
             self.held_up = true;
             return Step::Wait(answers);
         }
+        if let Some(step) = self.waits_as_gone(turn) {
+            return step;
+        }
         self.work(turn);
         let ends = self.job.is_none() && self.half.body_left() == Some(0);
         match ends && self.rest.is_empty() {
@@ -204,6 +221,12 @@ impl Connection {
             true => self.take(&mut &[][..], false, turn),
             false => Step::Again,
         }
+    }
+
+    /// Whether it can do something at once in its next turn, as far as its peer is concerned: one that leaves answers unread is
+    /// waited for.
+    fn can_go_on(&self, interest: Interest) -> bool {
+        interest.read || self.works || is_writable(&self.socket)
     }
 
     /// Whether the turn has taken all that it may, or a stopping server has no time left.

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::gone::PeerEnd;
 use crate::accounts::View;
 use crate::commit::notify::Notify;
 use crate::locks::ReadGuard;
@@ -48,6 +49,8 @@ pub(crate) struct Turn<'a> {
     /// The worker's buffer; its bytes are of no use between two turns.
     pub(super) buffer: Buffer,
     pub(super) share: Share,
+    /// The peer's end of the socket, once it has been looked at.
+    pub(super) peer_end: Option<PeerEnd>,
     has_seen_root: Cell<bool>,
 }
 
@@ -79,6 +82,7 @@ impl<'a> Turn<'a> {
             fresh: Fresh::new(&services.store),
             buffer,
             share: Share::new(),
+            peer_end: None,
             has_seen_root: Cell::new(false),
         }
     }
@@ -175,11 +179,16 @@ impl Share {
         self.bytes >= bytes || self.is_used_up(is_filling)
     }
 
+    /// Whether the turn has begun all the requests of HTTP that it may.
+    pub(super) fn has_begun_all(&self) -> bool {
+        self.requests >= REQUESTS
+    }
+
     /// Whether the turn has taken all the time that it may, or has begun all the requests of HTTP. Bytes that are read already
     /// are left undecoded only then: keeping them copies them.
     pub(super) fn is_used_up(&self, is_filling: bool) -> bool {
         let time = if is_filling { FILLING_TIME } else { TIME };
-        self.requests >= REQUESTS || self.began.elapsed() >= time
+        self.has_begun_all() || self.began.elapsed() >= time
     }
 }
 

@@ -10,6 +10,7 @@ use haul_protocol::{
 use super::bundle::Bundle;
 use super::compare::Check;
 use super::file_body::Incoming;
+use super::gone::PeerEnd;
 use super::job::{Deep, Job, List};
 use super::turn::Turn;
 use super::{Connection, Dialect};
@@ -59,6 +60,9 @@ impl Connection {
             None => {}
         }
         self.worked = turn.services.now();
+        if self.job.is_none() {
+            self.asked_gone = None;
+        }
         self.acknowledge();
     }
 
@@ -166,7 +170,10 @@ impl Connection {
     ) {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let list = List::new(id, Listing::new(&haul.client, name, after));
-        self.go_on_listing(list, turn);
+        match self.peer_end(turn) {
+            PeerEnd::Open => self.go_on_listing(list, turn),
+            PeerEnd::Sent | PeerEnd::Gone => self.job = Some(Job::List(list)),
+        }
         self.worked = turn.services.now();
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Slot {
     way: AtomicU8,
     /// It has come in by the port that is open for one client.
     is_direct: AtomicBool,
+    /// It stands in the slow lane.
+    is_in_slow_lane: AtomicBool,
 }
 
 impl Slot {
@@ -136,6 +138,16 @@ impl Slot {
     /// Whether it came so.
     pub(crate) fn is_direct(&self) -> bool {
         self.is_direct.load(Ordering::Acquire)
+    }
+
+    /// Notes that it stands in the slow lane; whether it did not before.
+    pub(super) fn enters_slow_lane(&self) -> bool {
+        !self.is_in_slow_lane.swap(true, Ordering::AcqRel)
+    }
+
+    /// It does no more; whoever says so takes the connection next.
+    pub(super) fn leaves_slow_lane(&self) {
+        self.is_in_slow_lane.store(false, Ordering::Release);
     }
 
     /// The reason for which its owner has to make it make way now; told once.
@@ -236,6 +248,7 @@ impl Slots {
             door: AtomicU64::new(NEVER),
             way: AtomicU8::new(0),
             is_direct: AtomicBool::new(false),
+            is_in_slow_lane: AtomicBool::new(false),
         });
         entry.insert(Arc::clone(&slot));
         self.len.store(slots.len(), Ordering::Release);

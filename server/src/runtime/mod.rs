@@ -6,6 +6,7 @@ mod door;
 pub(crate) mod figures;
 mod memory;
 mod ownership;
+mod slow_lane;
 pub(crate) mod timer;
 mod total_memory;
 pub(crate) mod worker;
@@ -31,6 +32,7 @@ use crate::pulse::Pulse;
 use crate::services::Services;
 use conn_table::{FIRST_OTHER_KEY, Slot, Slots};
 use door::Door;
+use slow_lane::SlowLane;
 use total_memory::TotalMemory;
 
 /// For how long no byte has come for a half-written file, or the peer has taken no answer while a file or directory of
@@ -43,6 +45,7 @@ pub(crate) struct Runtime {
     pub(crate) services: Arc<Services>,
     slots: Slots,
     poller: Poller,
+    slow_lane: SlowLane,
     listeners: Vec<Listener>,
     door: Door,
     /// A listener waits for a connection to end, or for a file descriptor.
@@ -76,10 +79,12 @@ impl Runtime {
         for (index, listener) in (FIRST_OTHER_KEY..).zip(&listeners) {
             poller.add(listener, index, Interest::READ)?;
         }
+        let slow_lane = SlowLane::new(&poller)?;
         Ok(Self {
             services,
             slots: Slots::default(),
             poller,
+            slow_lane,
             listeners,
             door: Door::new(connections, door),
             paused: AtomicBool::new(false),

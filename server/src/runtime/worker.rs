@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::Runtime;
 use super::conn_table::{FIRST_OTHER_KEY, Slot};
+use super::slow_lane;
 use crate::commit::notify::Notify;
 use crate::connection::{Connection, Next, Turn};
 use crate::net::buffer::Buffer;
@@ -49,6 +50,7 @@ impl<'a> Worker<'a> {
             self.pulse.inspect(|pulse| pulse.beat());
             match event {
                 Ok(None) => return,
+                Ok(Some(slow_lane::KEY)) => self.take_from_slow_lane(),
                 Ok(Some(key)) if key >= FIRST_OTHER_KEY => self.accept(key),
                 Ok(Some(key)) => {
                     if let Some(slot) = self.runtime.slots.get(key)
@@ -62,6 +64,16 @@ impl<'a> Worker<'a> {
                     return;
                 }
             }
+        }
+    }
+
+    fn take_from_slow_lane(&mut self) {
+        let runtime = self.runtime;
+        if let Some(slot) = runtime.slow_lane.next(&runtime.slots, &runtime.poller)
+            && let Some(mut connection) = slot.take()
+        {
+            connection.comes_from_slow_lane();
+            self.take_turns(&slot, connection);
         }
     }
 
@@ -107,6 +119,13 @@ impl<'a> Worker<'a> {
                 Next::Park(interest, deadline) => {
                     slot.set_deadline(deadline);
                     running = slot.park(&self.runtime.poller, connection, interest);
+                }
+                Next::SlowLane(deadline) => {
+                    slot.set_deadline(deadline);
+                    running = slot.park(&self.runtime.poller, connection, Interest::NONE);
+                    if running.is_none() {
+                        self.runtime.slow_lane.enter(slot, &self.runtime.poller);
+                    }
                 }
                 Next::Close => {
                     self.runtime.memory.less(slot.held.set(0, None, None));

@@ -105,6 +105,11 @@ impl Directory {
         self.place.is_some()
     }
 
+    /// Whether the head of the answer is written. Between two of its pieces the text may have spaces.
+    pub(in crate::connection) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
     fn head(&self) -> Response {
         match &self.form {
             Form::Properties(_) => told::head(Status::MULTI),
