@@ -65,7 +65,8 @@ fn requests_of_clients_that_are_gone_end_before_one_that_waits_is_told_to_go_on_
 }
 
 #[test]
-fn client_that_has_ended_its_sending_side_is_told_at_once_that_its_request_goes_on_and_then_the_answer() {
+fn client_that_has_ended_its_sending_side_is_told_at_once_that_its_request_goes_on_and_then_the_answer()
+ {
     const SIZE: u64 = 128 << 20;
     let server = server_of(&[], SIZE);
     // The end may come after the comparison is over.

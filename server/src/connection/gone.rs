@@ -5,9 +5,9 @@
 //! turn, the server says something at once, and then once a second, that means nothing, and works for the peer only in
 //! turns that the slow lane gives.
 
+use haul_protocol::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
-use haul_protocol::Time;
 
 use super::job::Job;
 use super::turn::Turn;
@@ -67,6 +67,8 @@ impl Connection {
             return None;
         }
         if self.asks_whether_gone(turn.services.now()) {
+            // The answer to that is known in the next turn.
+            self.is_from_slow_lane = false;
             return Some(Step::Again);
         }
         (!self.is_from_slow_lane).then_some(Step::Later(Interest::WRITE))
@@ -84,7 +86,7 @@ impl Connection {
             Some(Job::Check(_) | Job::List(_) | Job::Get(_) | Job::Fetch(_) | Job::Open(..)) => {
                 self.half.repeat(Time::from_millis(now));
             }
-            Some(Job::Directory(directory)) if directory.has_begun() => {
+            Some(Job::Directory(directory)) if directory.is_sorting() => {
                 let Some(half) = self.half.http() else { return false };
                 half.append(b" ");
             }

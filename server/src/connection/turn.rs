@@ -112,6 +112,11 @@ impl<'a> Turn<'a> {
         place
     }
 
+    /// Whether the peer has ended its sending side, and may be gone.
+    pub(super) fn may_be_gone(&self) -> bool {
+        matches!(self.peer_end, Some(PeerEnd::Sent | PeerEnd::Gone))
+    }
+
     /// Ends it; returns the buffer.
     pub(crate) fn end(self) -> Buffer {
         self.buffer

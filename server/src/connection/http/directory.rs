@@ -1,5 +1,7 @@
 //! A directory for a client of HTTP, as a page or as JSON: some entries whenever the client has taken all before them.
 
+use std::cell::Cell;
+
 use haul_protocol::{Code, Name, RequestId, Right, Rights};
 
 use super::asked::{Asked, Refused};
@@ -105,9 +107,9 @@ impl Directory {
         self.place.is_some()
     }
 
-    /// Whether the head of the answer is written. Between two of its pieces the text may have spaces.
-    pub(in crate::connection) fn has_begun(&self) -> bool {
-        self.has_begun
+    /// Whether the answer has begun, and the next entry comes when the names are sorted. The text may have a space here.
+    pub(in crate::connection) fn is_sorting(&self) -> bool {
+        self.has_begun && self.listing.is_reading()
     }
 
     fn head(&self) -> Response {
@@ -121,11 +123,14 @@ impl Directory {
     /// Looks at some entries.
     fn advance(&mut self, turn: &Turn<'_>) -> Result<Listed, Refusal> {
         let share = turn.share;
-        let is_over = || share.is_over(false);
+        // The head of the answer shows whether the peer is gone, so it leaves before much is read for nobody.
+        let (is_for_nobody, has_looked) = (!self.has_begun && turn.may_be_gone(), Cell::new(false));
+        let is_over = || (is_for_nobody && !has_looked.get()) || share.is_over(false);
         let view = &turn.base.view;
         let Self { listing, last, text, has_entry, form, .. } = self;
         let listed =
             listing.advance(&turn.services.store, &turn.base.parents, &is_over, |entry| {
+                has_looked.set(true);
                 *last = Some(entry.name.clone());
                 let write = |entry: &haul_protocol::Entry| -> Result<(), std::convert::Infallible> {
                     match form {
