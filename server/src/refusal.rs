@@ -146,9 +146,10 @@ impl From<StoreError> for Refusal {
             StoreError::NotLast { .. } => Code::TakenOver,
             StoreError::VersionGone { .. } => Code::TakenOver,
             StoreError::Gone { .. } => Code::RootGone,
-            StoreError::Io { .. } | StoreError::Group { .. } | StoreError::Unable { .. } => {
-                Code::Io
-            }
+            StoreError::Io { .. }
+            | StoreError::Group { .. }
+            | StoreError::Unable { .. }
+            | StoreError::Unstated { .. } => Code::Io,
         };
         let about = match &error {
             StoreError::AccountFull { account, .. }

@@ -78,7 +78,8 @@ impl Get {
 
     /// Bytes of memory that it takes.
     pub(super) fn held_bytes(&self) -> usize {
-        let bytes = self.reading.as_ref().map_or(0, |reading| reading.bytes.capacity());
+        let held = |reading: &Reading| reading.bytes.capacity() + reading.file.held_bytes();
+        let bytes = self.reading.as_ref().map_or(0, held);
         self.wanted.name.as_bytes().len() + bytes
     }
 
@@ -94,6 +95,7 @@ impl Get {
             return Ok(None);
         };
         if sends && let Hasher::Known(digest) = reading.hasher {
+            reading.read_ahead(&self.wanted);
             let facts = reading.facts(None, Some(digest));
             let Some(Reading { file, place, len, .. }) = self.reading.take() else {
                 return Ok(None);
@@ -118,6 +120,7 @@ impl Get {
             }
         }
         reading.file.check_unchanged()?;
+        reading.read_ahead(&self.wanted);
         let (cv, digest) = match &reading.hasher {
             Hasher::Whole(hasher) => (None, Some(hasher.finish())),
             // The client compares it once all parts are there.
@@ -156,6 +159,11 @@ impl Get {
 }
 
 impl Reading {
+    /// The client takes this part before it gets another one, and most often that is the next one of the file.
+    fn read_ahead(&self, wanted: &Wanted) {
+        self.file.read_ahead(wanted.offset + self.len as u64, wanted.part_size);
+    }
+
     fn facts(&self, cv: Option<Cv>, digest: Option<Digest>) -> PartFacts {
         let (size, attributes) = (self.file.size(), self.file.attributes());
         PartFacts { size, attributes, state: self.file.state(), cv, digest }

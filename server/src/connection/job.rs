@@ -183,7 +183,7 @@ impl Job {
             Self::Open(_, opening) => opening.held_bytes(),
             Self::Seat(waiting) => waiting.held_bytes(),
             Self::Ordered(seeking) => seeking.held_bytes(),
-            Self::Send(_) => 0,
+            Self::Send(sending) => sending.held_bytes(),
             Self::Directory(directory) => directory.held_bytes(),
             Self::Tree(tree) => tree.held_bytes(),
             Self::Rename(renaming) => renaming.held_bytes(),

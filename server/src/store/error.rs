@@ -1,5 +1,6 @@
 //! Errors about files, in the store's own words.
 
+use haul_protocol::limits;
 use humansize::{BINARY, format_size};
 use thiserror::Error;
 
@@ -78,6 +79,17 @@ pub(crate) enum StoreError {
         name: String,
         /// The limit.
         limit: SizeLimit,
+    },
+    /// A file whose file system makes its bytes up has more of them than the server reads at once.
+    #[error(
+        "`{name}` states {size} bytes and has more than {}: the server reads no such file that is longer",
+        limits::MAX_FETCHED_SIZE
+    )]
+    Unstated {
+        /// The file.
+        name: String,
+        /// The bytes that it states.
+        size: u64,
     },
     /// The directory has as many entries, or the file as many names, as the file system allows.
     #[error(

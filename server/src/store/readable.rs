@@ -1,8 +1,10 @@
 //! A file that a client reads.
 
-use haul_protocol::{Attributes, Digest, Name, Token};
+use std::num::NonZeroU64;
+
+use haul_protocol::{Attributes, Digest, Name, Token, limits};
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{Advice, FileType, Mode, OFlags, Stat, fadvise};
 use rustix::io::Errno;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
@@ -31,6 +33,8 @@ pub(crate) struct Readable {
     file: OwnedFd,
     name: Name,
     stat: Stat,
+    /// All of its bytes, if they are more or fewer than the file states.
+    made_up: Option<Vec<u8>>,
 }
 
 /// The outcome of sending bytes of a file.
@@ -74,7 +78,8 @@ impl Store {
         let file = self.rights.in_directory(&parent, open).map_err(failed("read"))?;
         let stat = rustix::fs::fstat(&file).map_err(failed("look at"))?;
         must_be_file(name, &stat)?;
-        Ok(Readable { file, name: name.clone(), stat })
+        let made_up = made_up(&file, &stat, name)?;
+        Ok(Readable { file, name: name.clone(), stat, made_up })
     }
 }
 
@@ -86,7 +91,12 @@ impl Readable {
 
     /// Bytes of the file.
     pub(crate) fn size(&self) -> u64 {
-        self.stat.st_size.unsigned_abs()
+        self.made_up.as_ref().map_or(self.stat.st_size.unsigned_abs(), |bytes| bytes.len() as u64)
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.made_up.as_ref().map_or(0, Vec::capacity)
     }
 
     /// Its mode and mtime.
@@ -96,7 +106,9 @@ impl Readable {
 
     /// Differs whenever the file is another one or has changed.
     pub(crate) fn state(&self) -> Token {
-        state_of(&self.stat)
+        let identity = Identity::of(&self.stat);
+        // Bytes that the file system makes up change, and nothing else of the file does.
+        identity.token(self.made_up.as_deref().map(Digest::of))
     }
 
     /// The digest of the whole file, if this store has kept it.
@@ -108,6 +120,10 @@ impl Readable {
     /// within that tick would leave all times as they are. One change does not show: the rest of a single write(2) that began
     /// before an earlier tick.
     pub(crate) fn is_settled(&self) -> bool {
+        if self.made_up.is_some() {
+            // They have been read already.
+            return true;
+        }
         let nanoseconds = |(s, ns): Moment| i128::from(s) * 1_000_000_000 + i128::from(ns);
         let age = nanoseconds(now()) - nanoseconds(Identity::of(&self.stat).changed);
         // The time of a change is never one that is far ahead of the clock, unless the clock was wrong then.
@@ -118,6 +134,13 @@ impl Readable {
     /// at least. The file must have as many bytes.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StoreError> {
         let len = buffer.len().min(AT_ONCE);
+        if let Some(bytes) = &self.made_up {
+            let left = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
+            let left = left.unwrap_or_default();
+            let len = len.min(left.len());
+            buffer[..len].copy_from_slice(&left[..len]);
+            return Ok(len);
+        }
         loop {
             match rustix::io::pread(&self.file, &mut buffer[..len], offset) {
                 Ok(0) if len > 0 => return Err(self.has_changed()),
@@ -149,6 +172,17 @@ impl Readable {
         }
     }
 
+    /// Lets the kernel read these bytes before anybody asks for them, so that the disk works while the network does.
+    pub(crate) fn read_ahead(&self, offset: u64, len: u64) {
+        let len = len.min(self.size().saturating_sub(offset));
+        if self.made_up.is_none()
+            && let Some(len) = NonZeroU64::new(len)
+        {
+            // A file system that can't do it reads them when they are asked for.
+            let _ = fadvise(&self.file, offset, Some(len), Advice::WillNeed);
+        }
+    }
+
     /// Fails if the file is not as it was when it was opened.
     pub(crate) fn check_unchanged(&self) -> Result<(), StoreError> {
         let stat = rustix::fs::fstat(&self.file);
@@ -176,10 +210,14 @@ impl Identity {
         }
     }
 
-    fn token(&self) -> Token {
+    /// `digest`: of bytes that the file system makes up.
+    fn token(&self, digest: Option<Digest>) -> Token {
         let Self { inode, size, modified, changed } = self;
-        let text =
+        let mut text =
             format!("{inode} {size} {} {} {} {}", modified.0, modified.1, changed.0, changed.1);
+        if let Some(digest) = digest {
+            text.push_str(&format!(" {digest}"));
+        }
         let mut token = [0; 16];
         token.copy_from_slice(&Digest::of(text.as_bytes()).0[..16]);
         Token(token)
@@ -188,7 +226,29 @@ impl Identity {
 
 /// Differs whenever a file is another one or has changed.
 pub(super) fn state_of(stat: &Stat) -> Token {
-    Identity::of(stat).token()
+    Identity::of(stat).token(None)
+}
+
+/// All bytes of a file that states another number of them: the file system makes them up as they are read, as in `/proc` (the
+/// files state 0 bytes) and in `/sys` (they state a page). Such a file has no block. `None`: the file has as many bytes as it
+/// states, as far as that is worth a look.
+fn made_up(file: &OwnedFd, stat: &Stat, name: &Name) -> Result<Option<Vec<u8>>, StoreError> {
+    let size = stat.st_size.unsigned_abs();
+    if size > 0 && (stat.st_blocks > 0 || size > limits::MAX_FETCHED_SIZE) {
+        return Ok(None);
+    }
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        match rustix::io::pread(file, &mut piece, bytes.len() as u64) {
+            Ok(0) => return Ok((bytes.len() as u64 != size).then_some(bytes)),
+            Ok(read) => bytes.extend_from_slice(&piece[..read]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(StoreError::new("read", name, errno)),
+        }
+        if bytes.len() as u64 > limits::MAX_FETCHED_SIZE {
+            return Err(StoreError::Unstated { name: name.to_string(), size });
+        }
+    }
 }
 
 /// The time that a change would be noted with.
@@ -252,6 +312,39 @@ mod tests {
                 assert!(matches!(ended, StoreError::Changed { .. }), "{ended}");
             }
         }
+    }
+
+    #[test]
+    fn bytes_that_are_asked_for_next_are_read_before() {
+        use std::io::IoSliceMut;
+        use std::time::{Duration, Instant};
+
+        use rustix::io::{ReadWriteFlags, preadv2};
+
+        let place = TempDir::new().unwrap();
+        let store = Store::open(place.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        let (name, path) = (Name::parse(b"file").unwrap(), place.path().join("file"));
+        fs::write(&path, vec![7; 4 << 20]).unwrap();
+        fs::File::open(&path).unwrap().sync_all().unwrap();
+        let file = store.open_for_client(&store.parents(), &name).unwrap();
+        fadvise(file.handle(), 0, None, Advice::DontNeed).unwrap();
+        let is_in_memory = |offset| {
+            let mut byte = [0];
+            let mut bytes = [IoSliceMut::new(&mut byte)];
+            preadv2(file.handle(), &mut bytes, offset, ReadWriteFlags::NOWAIT).is_ok()
+        };
+        if is_in_memory(3 << 20) {
+            // A file system that has its files in memory only.
+            return;
+        }
+        file.read_ahead(3 << 20, 8 << 20);
+        let since = Instant::now();
+        while !is_in_memory((4 << 20) - 1) {
+            assert!(since.elapsed() < Duration::from_secs(60), "nobody reads it");
+            std::thread::yield_now();
+        }
+        // Beyond the end there is nothing to read.
+        file.read_ahead(4 << 20, 1);
     }
 
     #[test]

@@ -30,6 +30,13 @@ pub(in crate::connection) struct Sending {
     _place: Place,
 }
 
+impl Sending {
+    /// Bytes of memory that it takes.
+    pub(in crate::connection) fn held_bytes(&self) -> usize {
+        self.file.held_bytes()
+    }
+}
+
 impl Connection {
     /// Begins the answer to a question for a file; returns the file if its bytes are to follow.
     pub(super) fn begin_file(
