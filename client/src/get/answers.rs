@@ -80,8 +80,7 @@ impl Connection<'_> {
             Pending::Check(comparing) => self.refused_check(comparing, refusal),
             Pending::Part(large, index) => match refusal.code {
                 Code::Changed => self.begin_again(&large, FileError::Refused(refusal)),
-                _ if refusal.retry => self.part_again(&large, index, refusal),
-                _ => self.end_large(&large, Some(FileError::Refused(refusal))),
+                _ => self.part_again(&large, index, refusal),
             },
         }
     }

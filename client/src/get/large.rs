@@ -30,8 +30,6 @@ pub(super) struct Large {
     kept: AtomicU64,
     /// Parts that came damaged.
     pub(super) tries: AtomicU32,
-    /// Parts that were refused since one has come.
-    pub(super) refusals: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -40,6 +38,8 @@ struct Parts {
     missing: VecDeque<usize>,
     /// How often a connection was lost when a part had to be answered next.
     losses: BTreeMap<usize, u32>,
+    /// How often the server has refused a part.
+    refusals: BTreeMap<usize, u32>,
     is_over: bool,
     /// The digest that the server knows.
     digest: Option<Digest>,
@@ -70,6 +70,7 @@ impl Large {
             parts: Mutex::new(Parts {
                 missing,
                 losses: BTreeMap::new(),
+                refusals: BTreeMap::new(),
                 is_over: false,
                 digest: promised.or(facts.digest),
                 has_uncompared: promised.is_some() && (held > 0 || facts.cv.is_none()),
@@ -79,7 +80,6 @@ impl Large {
             held,
             kept: AtomicU64::new(0),
             tries: AtomicU32::new(0),
-            refusals: AtomicU32::new(0),
         }
     }
 
@@ -177,6 +177,14 @@ impl Large {
         let losses = parts.losses.entry(index).or_default();
         *losses += 1;
         *losses
+    }
+
+    /// The server has refused a part; returns how often it has.
+    pub(super) fn refuse(&self, index: usize) -> u32 {
+        let mut parts = self.parts();
+        let refusals = parts.refusals.entry(index).or_default();
+        *refusals += 1;
+        *refusals
     }
 
     /// Bytes of a part.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use haul_protocol::{Cv, Digest, Fetched, Geometry, PartFacts, Refusal};
 
+use super::answers::may_be_done_again;
 use super::coming::{Came, Coming};
 use super::connection::Connection;
 use super::item::{File, part_size};
@@ -14,9 +14,6 @@ use super::task::Task;
 use crate::error::target::TargetError;
 use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::target::{Kind, Partial, Subject};
-
-/// How often parts of one file may be refused in a row.
-const REFUSALS: u32 = 10_000;
 
 /// How often one file is begun anew because it changes, and how often a part is asked for again.
 const TRIES: u32 = 3;
@@ -129,7 +126,6 @@ impl Connection<'_> {
             return Ok(());
         }
         self.run.progress.received(large.part_len(index));
-        large.refusals.store(0, Ordering::Relaxed);
         self.hold(large, index, cv);
         Ok(())
     }
@@ -195,15 +191,16 @@ impl Connection<'_> {
         self.refused_file(large.file.clone(), error);
     }
 
-    /// A part was refused, which may pass.
+    /// A part was refused: it is asked for again, if that can help.
     pub(super) fn part_again(&mut self, large: &Arc<Large>, index: usize, refusal: Refusal) {
-        /// A server that has no room for it has it soon.
-        const PAUSE: Duration = Duration::from_millis(250);
-        if large.refusals.fetch_add(1, Ordering::Relaxed) > REFUSALS {
-            return self.end_large(large, Some(FileError::Refused(refusal)));
+        let (error, tries) = (FileError::Refused(refusal), large.refuse(index));
+        match may_be_done_again(&error, tries, self.run.wishes.settings.retry_for) {
+            Some(pause) => {
+                let task = Task::Part(Arc::clone(large), index);
+                self.run.queue.put_back_later(task, pause);
+            }
+            None => self.end_large(large, Some(error)),
         }
-        let task = Task::Part(Arc::clone(large), index);
-        self.run.queue.put_back_later(task, PAUSE);
     }
 
     /// The file does not come. Its parts stay for the next run.
