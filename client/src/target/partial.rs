@@ -242,7 +242,7 @@ impl Partial {
     ///
     /// # Errors
     /// [`TargetError::InTheWay`] if an entry that does not make way is there. Otherwise if parts are missing or it can't be
-    /// done. The parts are lost then, unless it fails before the records are cut off: no other run can use them.
+    /// done. The parts are lost then, unless nothing was flushed yet: no other run can use them.
     pub fn commit(
         mut self,
         attributes: &Attributes,
@@ -255,7 +255,12 @@ impl Partial {
         self.temporary.check_place(over)?;
         if durable {
             // Most of the time is spent while the records are still there.
-            self.temporary.incoming().sync()?;
+            if let Err(error) = self.temporary.incoming().sync() {
+                // The kernel tells of bytes that it could not write only once: the next run would find the parts in memory, flush
+                // them without an error, and the disk would lack them.
+                self.discard();
+                return Err(error);
+            }
         }
         self.finish(attributes, over, durable)?;
         self.is_settled = true;
