@@ -20,6 +20,7 @@ use crate::net::destination::is_remote;
 use crate::source::file_list::Separator;
 use crate::source::links::Links;
 use crate::source::stdin::is_stdin;
+use crate::target;
 use crate::transfer::error::BuildError;
 
 /// Carries `haul get` out, and returns the exit code.
@@ -147,6 +148,7 @@ pub(super) fn carry_out(
         }
         Err(error) => return ending.fail(Reason::Usage, &error),
     };
+    target::open_more();
     signals.begin();
     let result = get.run(&mut display);
     let interrupted = signals.end();

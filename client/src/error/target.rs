@@ -62,6 +62,11 @@ pub enum TargetError {
     /// Something is mounted on an entry that was to go.
     #[error("something is mounted on it, so it stays; unmount that, or leave it out")]
     Mounted,
+    /// The directories above it are open, and the process may open no more.
+    #[error(
+        "each level of a tree takes an open file, and {0} are open: let haul open more (ulimit -n), and run it again"
+    )]
+    TooDeep(u64),
     /// Its name begins as those of haul's temporary files do.
     #[error(
         "its name begins with .haul-arrives-, as those of files that haul has not finished; rename it at the server"

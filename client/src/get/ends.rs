@@ -11,8 +11,9 @@ use haul_protocol::{Attributes, Name};
 use super::decide::Mode;
 use super::wishes::Wishes;
 use crate::error::FileError;
+use crate::error::target::TargetError;
 use crate::report::progress::Progress;
-use crate::target::{Directory, Identity, may_open};
+use crate::target::{Directory, Identity, may_be_deep, may_open};
 
 /// Where directories go that are over.
 #[derive(Debug)]
@@ -29,15 +30,18 @@ pub(super) struct Ends<'a> {
     lost: Mutex<HashSet<Vec<OsString>>>,
     /// Directories that are open, without the target.
     entered: AtomicU64,
-    /// The most of those.
+    /// The most of those that are open at once if some can wait.
     most_entered: u64,
+    /// The most of them if each is in another one.
+    deepest: u64,
 }
 
 impl<'a> Ends<'a> {
     pub(super) fn new(progress: &'a Progress, wishes: &'a Wishes, target: PathBuf) -> Self {
         let (entered, most_entered) = (AtomicU64::new(0), may_open());
         let (later, changed, lost) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { progress, wishes, target, later, changed, lost, entered, most_entered }
+        let deepest = may_be_deep();
+        Self { progress, wishes, target, later, changed, lost, entered, most_entered, deepest }
     }
 
     /// One more directory is open.
@@ -53,6 +57,14 @@ impl<'a> Ends<'a> {
     /// Whether more directories may be open.
     pub(super) fn may_enter(&self) -> bool {
         self.entered.load(Ordering::Relaxed) < self.most_entered
+    }
+
+    /// Fails if so many directories are open that files and connections need the other files that the process may open.
+    pub(super) fn check_depth(&self) -> Result<(), FileError> {
+        match self.entered.load(Ordering::Relaxed) < self.deepest {
+            true => Ok(()),
+            false => Err(TargetError::TooDeep(self.deepest).into()),
+        }
     }
 
     /// The path of a directory of the target, for messages.

@@ -138,6 +138,7 @@ impl Node {
         let (Some((above, component)), None) = (&self.above, self.directory.get()) else {
             return Ok(());
         };
+        ends.check_depth()?;
         let above_node = above;
         let over = match ends.wishes.mode {
             Mode::Get => Over::Nothing,

@@ -1,6 +1,6 @@
 //! Small files of one connection that get their final names together, so that the disk flushes them together.
 
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::incoming::open_now;
 use super::staged::Staged;
@@ -21,10 +21,28 @@ pub(crate) struct Group<T> {
     may_open: u64,
 }
 
+/// Files that small files and directories side by side leave a use for: more of them make no run faster.
+const USEFUL: u64 = 4096;
+
 /// A quarter of the files that the process may open: so many are for small files, so many for directories, and the others for
-/// connections and large files.
+/// connections and large files. Directories of a deep tree [may be more](may_be_deep).
 pub(crate) fn may_open() -> u64 {
-    getrlimit(Resource::Nofile).current.map_or(u64::MAX, |limit| limit / 4)
+    getrlimit(Resource::Nofile).current.map_or(USEFUL, |limit| limit.min(USEFUL)) / 4
+}
+
+/// The most directories that may be open, one in the other: files, connections and looks at entries need the others.
+pub(crate) fn may_be_deep() -> u64 {
+    /// Files for connections, their threads, and looks at entries.
+    const OTHERS: u64 = 32;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    (limit - limit / 4).saturating_sub(OTHERS)
+}
+
+/// Lets the process have as many files open as it may at all: a deep tree takes one for each level.
+pub(crate) fn open_more() {
+    let limit = getrlimit(Resource::Nofile);
+    // If that is not allowed, the current limit stays.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 impl<T> Default for Group<T> {

@@ -64,7 +64,7 @@ mod way;
 #[cfg(unix)]
 pub(crate) use self::{
     directory::Directory,
-    group::{Group, may_open},
+    group::{Group, may_be_deep, may_open, open_more},
     identity::Identity,
     leftovers::Parts,
     partial::Partial,
@@ -72,7 +72,9 @@ pub(crate) use self::{
 };
 pub(crate) use self::{kind::Kind, subject::Subject};
 #[cfg(not(unix))]
-pub(crate) use elsewhere::{Directory, Group, Identity, Over, Partial, Parts, Standing, may_open};
+pub(crate) use elsewhere::{
+    Directory, Group, Identity, Over, Partial, Parts, Standing, may_be_deep, may_open, open_more,
+};
 
 #[cfg(test)]
 #[cfg(unix)]
