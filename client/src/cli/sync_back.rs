@@ -1,6 +1,7 @@
 //! `haul sync` in either direction: to a server, or from one.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::aliases;
 use super::arguments::{SyncCommand, SyncOptions};
@@ -14,10 +15,10 @@ use super::options::SendOptions;
 use super::raw;
 use super::signals::Signals;
 use super::summary::Kind;
-use super::usage::Usage;
+use super::usage::{End, Usage};
 use crate::get::Get;
 use crate::get::source::Source;
-use crate::net::destination::is_remote;
+use crate::net::destination::{Destination, is_remote};
 use crate::plan::policy::Delete;
 
 /// Carries `haul sync` out, and returns the exit code.
@@ -55,19 +56,47 @@ pub(super) fn sync(words: &SyncCommand, signals: &Signals) -> anyhow::Result<u8>
     if let Some(usage) = texts.iter().find_map(|text| below_an_alias(text)) {
         return wrong(&usage);
     }
+    if let Some(usage) = both_forms(sources, destination) {
+        return wrong(&usage);
+    }
     destination.is_used();
     match &destination.server {
         Ok(server) => commands::sync(sources, server, options, signals),
-        Err(usage) => match sources.first().filter(|source| !source.exists()) {
-            Some(source) => wrong(&Usage(format!(
-                "there is no `{source}` on this machine, and `{end}` is no server: to send, write haul sync {source} \
-                 HOST/PATH; to get, haul sync haul://{source} {end}",
-                source = source.display(),
-                end = destination.text,
-            ))),
-            None => wrong(usage),
-        },
+        Err(usage) => wrong(usage),
     }
+}
+
+/// If no source is on this machine, and the first one may be a place at a server, written without `haul://`: how the command
+/// is written in both directions. A destination that is a server beyond doubt leaves no doubt about the sources either.
+fn both_forms(sources: &[PathBuf], destination: &End) -> Option<Usage> {
+    let (source, end) = (sources.first()?, &destination.text);
+    let may_get = || match &destination.server {
+        Ok(_) => is_place(source) && !is_remote(end) && !matches!(aliases::meant(end), Ok(Some(_))),
+        Err(_) => true,
+    };
+    if !sources.iter().all(|source| is_missing(source)) || !may_get() {
+        return None;
+    }
+    let source = source.display();
+    let to = if destination.server.is_ok() { end } else { "HOST/PATH" };
+    Some(Usage(format!(
+        "there is no `{source}` on this machine: to send a SRC that is here, write haul sync SRC {to}; to get, haul sync \
+         haul://{source} {end}"
+    )))
+}
+
+fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Whether a path that is not there may be one at a server: below a name that nothing here has.
+fn is_place(path: &Path) -> bool {
+    let text = path.to_str().and_then(|text| text.split_once('/'));
+    text.is_some_and(|(host, below)| {
+        !below.is_empty()
+            && is_missing(Path::new(host))
+            && format!("haul://{host}").parse::<Destination>().is_ok()
+    })
 }
 
 /// A source that is not on this machine, and is written as a place below an alias would be.
