@@ -41,6 +41,7 @@ pub mod sshd;
 pub mod stdio;
 pub mod threads;
 pub mod tls;
+pub mod traced;
 pub mod tree;
 pub mod tus;
 pub mod upload;

@@ -1,7 +1,9 @@
 //! Programs in a mount namespace of their own.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use crate::binaries;
 
@@ -23,6 +25,19 @@ pub fn hauld_after(setup: &str, place: &Path) -> Command {
 #[must_use]
 pub fn haul_after(setup: &str, place: &Path) -> Command {
     after(setup, place, &binaries::get().haul)
+}
+
+/// Whether this machine has FUSE. A test that returns if not has tested nothing, which the output of the tests says.
+#[must_use]
+pub fn has_fuse() -> bool {
+    let is_there = Path::new("/dev/fuse").exists();
+    if !is_there {
+        let test = thread::current();
+        let told = format!("no /dev/fuse: not tested: {}\n", test.name().unwrap_or_default());
+        // `eprintln!` is captured.
+        let _ = io::stderr().write_all(told.as_bytes());
+    }
+    is_there
 }
 
 fn after(setup: &str, place: &Path, program: &Path) -> Command {

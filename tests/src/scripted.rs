@@ -5,6 +5,7 @@
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::client::haul;
 use crate::fake::{Fake, hello_answer};
-use crate::peer::Peer;
+use crate::peer::{Peer, frame};
 use crate::tree;
 
 /// Time after which a client hangs.
@@ -25,7 +26,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// The state of each file in its parts.
 pub const STATE: &str = "000102030405060708090a0b0c0d0e0f";
 
-/// An answer of a script: its fields and its body.
+/// An answer of a script: its fields and its body. With the field `cut` the connection ends within the body.
 pub type Answer = (Value, Vec<u8>);
 
 /// A server that answers each request as a script says, and a place for the client.
@@ -103,6 +104,11 @@ fn follow(mut peer: Peer, script: &dyn Fn(&Value, &[u8]) -> Option<Answer>) {
             answer[kind] = request["id"].clone();
             if !body.is_empty() {
                 answer["length"] = body.len().into();
+            }
+            if answer.as_object_mut()?.remove("cut").is_some() {
+                let whole = frame(&answer, &body);
+                peer.stream.write_all(&whole[..whole.len() - body.len().div_ceil(2)]).ok()?;
+                return None;
             }
             peer.send(&answer, &body).ok()
         });

@@ -104,3 +104,26 @@ fn threads_of_further_connections_begin_when_there_is_work_for_them() {
     haul.kill().unwrap();
     haul.wait().unwrap();
 }
+
+/// Trap `one_file_at_a_time`, and `hand_tuned_streams`: nobody has to say how many there are to be.
+#[test]
+fn one_file_at_a_time_is_for_no_large_file_and_no_tree_that_comes_back() {
+    let (server, here) = (server_with(&["--durability", "none"]), TempDir::new().unwrap());
+    fs::write(server.root().join("large"), counted(40 << 20)).unwrap();
+    fs::create_dir(server.root().join("many")).unwrap();
+    for index in 0..4000 {
+        fs::write(server.root().join(format!("many/{index}")), "x").unwrap();
+    }
+    let all = thread::available_parallelism().unwrap().get().clamp(2, 8);
+    for name in ["large", "many"] {
+        for (words, expected) in [(&[][..], all), (&["--connections", "3"], 3)] {
+            let to = here.path().join(format!("{name}{expected}")).display().to_string();
+            let get = |address: &str| {
+                let mut words: Vec<_> = words.iter().map(|word| String::from(*word)).collect();
+                words.splice(0..0, [String::from("get"), format!("{address}/{name}"), to]);
+                words
+            };
+            assert_eq!(connections(&server, get), expected, "{name} {words:?}");
+        }
+    }
+}

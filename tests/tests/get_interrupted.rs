@@ -2,6 +2,7 @@
 
 use haul_tests::bytes::{counted, repeated};
 use haul_tests::prelude::*;
+use haul_tests::traced::Traced;
 
 const MIB: usize = 1 << 20;
 
@@ -195,6 +196,7 @@ fn parts_of_a_file_that_is_not_in_the_source_stay() {
     assert!(last(&output.get_output().stdout)["bytes_resumed"].as_u64() >= Some(MIB as u64));
 }
 
+/// Trap `connection_loss_ends_run`.
 #[test]
 fn run_goes_on_with_a_server_that_was_killed_and_started_again() {
     let mut setting = start();
@@ -235,7 +237,7 @@ fn two_runs_that_get_one_file_at_once_are_both_right() {
     assert_eq!(tree::names(&place), ["large"]);
 }
 
-/// The parts of two states of a file are never in one file here.
+/// Trap `resume_onto_changed_source`. The parts of two states of a file are never in one file here.
 #[test]
 fn file_that_changes_between_two_parts_is_begun_anew() {
     for in_place in [false, true] {
@@ -259,6 +261,7 @@ fn file_that_changes_between_two_parts_is_begun_anew() {
     }
 }
 
+/// Trap `resume_onto_changed_source`.
 #[test]
 fn parts_of_an_older_state_are_no_use_to_the_next_run() {
     let setting = start();
@@ -275,6 +278,7 @@ fn parts_of_an_older_state_are_no_use_to_the_next_run() {
     assert_eq!(tree::names(&place), ["large"]);
 }
 
+/// Trap `symlink_swapped_in`.
 /// Somebody who may write to the target puts a symlink in the place of a directory that the run is in.
 #[test]
 fn directory_that_becomes_a_symlink_meanwhile_is_not_gone_through() {
@@ -303,4 +307,62 @@ fn directory_that_becomes_a_symlink_meanwhile_is_not_gone_through() {
         tree::compare_bytes(&setting.target().join("in/large"), &place.join("moved").join(name))
             .unwrap();
     }
+}
+
+#[test]
+fn stalled_connection_is_replaced_and_the_file_comes_whole() {
+    let setting = start();
+    let relay = Relay::start(setting.server.address(), &[]).unwrap();
+    relay.at_brought(10 * MIB as u64, Event::Stall);
+    let from = format!("{}/large", relay.address());
+    // An idle server that is there answers sooner.
+    let words = ["get", "--json", "--connections", "2", "--timeout", "4s", &from, "d"];
+    let output = setting.haul(&words).assert().success();
+    assert!(relay.accepted() > 2, "{} connections", relay.accepted());
+    let place = setting.place.path().join("d");
+    tree::compare(&setting.server.root().join("large"), &place.join("large")).unwrap();
+    assert_eq!(tree::names(&place), ["large"]);
+    // Only parts that were under way come twice.
+    let summary = last(&output.get_output().stdout);
+    assert!(summary["bytes_received"].as_u64() < Some((SIZE + 40 * MIB) as u64), "{summary}");
+}
+
+/// Trap `stall_looks_alive`: when no byte comes, progress says so.
+#[test]
+fn stall_looks_alive_to_nobody_who_gets_a_file() {
+    let setting = start();
+    let relay = Relay::start(setting.server.address(), &[]).unwrap();
+    relay.at_brought(2 * MIB as u64, Event::Stall);
+    let mut client = haul_command();
+    client.current_dir(setting.place.path()).args(["get", &format!("{}/large", relay.address())]);
+    let client = client.arg("d").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut client = client.spawn().unwrap();
+    let lines = BufReader::new(client.stderr.take().unwrap()).lines();
+    let mut stalled = false;
+    for line in lines.map_while(Result::ok) {
+        if line.contains("stalled") {
+            stalled = true;
+            relay.now(Event::Resume);
+        }
+    }
+    assert!(client.wait().unwrap().success());
+    assert!(stalled, "nothing said that nothing moves");
+}
+
+/// Bytes that the second run reads of the file whose parts the first one has left.
+#[test]
+fn resume_rehashes_everything_only_after_a_restart_of_this_machine() {
+    let setting = start();
+    let mut client = slow(&setting, setting.server.address());
+    let place = setting.place.path().join("d");
+    has_begun(&place);
+    client.kill().unwrap();
+    drop(ended(client));
+    let traced = Traced::new(&["-e", "trace=read,pread64,readv,preadv"]);
+    let words = ["get", "--json", &setting.at("large"), "d"];
+    let output = output_of(traced.haul().current_dir(setting.place.path()).args(words));
+    assert!(last(&output.stdout)["bytes_resumed"].as_u64() >= Some(MIB as u64));
+    let of_parts = traced.calls().into_iter().filter(|call| call.contains(".haul-arrives-"));
+    let read: u64 = of_parts.filter_map(|call| Traced::result(&call)).sum();
+    assert!(read < 100_000, "{read} bytes");
 }

@@ -1,12 +1,12 @@
 //! `haul sync` from a server: what goes here, what stays, and what a dry run tells.
 
-use haul_tests::mounts::{FOLDS, haul_after};
+use haul_tests::mounts::{FOLDS, has_fuse, haul_after};
 use haul_tests::prelude::*;
 
 /// Its own file is there under the older spelling, which the server does not list any more.
 #[test]
 fn entry_that_is_spelled_otherwise_here_than_at_the_server_is_not_removed() {
-    if !Path::new("/dev/fuse").exists() {
+    if !has_fuse() {
         return;
     }
     let setting = Setting::start();
@@ -79,7 +79,7 @@ fn dry_run_tells_that_a_file_or_symlink_makes_way_for_a_directory() {
     }
 }
 
-/// A hard link is the same file elsewhere, where nothing is to change.
+/// Trap `hard_link_written_through`. A hard link is the same file elsewhere, where nothing is to change.
 #[test]
 fn mode_of_a_file_that_has_another_name_outside_stays_there() {
     let (setting, there, here) = setting();
@@ -144,6 +144,7 @@ fn what_is_mounted_in_a_directory_that_goes_is_not_removed() {
     }
 }
 
+/// Trap `partials_fill_the_disk`.
 #[test]
 fn parts_of_a_file_that_the_server_lacks_go_but_not_in_a_dry_run() {
     let (setting, _, here) = setting();
@@ -178,7 +179,7 @@ fn rule_of_a_source_holds_in_one_that_is_a_source_as_well() {
 /// The list of the directory has several pages, and each has one of the two.
 #[test]
 fn second_of_two_names_that_are_one_here_never_comes_over_the_first() {
-    if !Path::new("/dev/fuse").exists() {
+    if !has_fuse() {
         return;
     }
     let setting = Setting::start();

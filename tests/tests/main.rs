@@ -55,6 +55,7 @@ mod frames;
 mod fresh;
 mod get;
 mod get_checksum;
+mod get_durable;
 mod get_fails;
 mod get_foreseen;
 mod get_hostile;

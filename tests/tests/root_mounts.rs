@@ -1,6 +1,6 @@
 //! A root on an unusual file system, or with another one mounted below it.
 
-use haul_tests::mounts::hauld_after;
+use haul_tests::mounts::{has_fuse, hauld_after};
 use haul_tests::prelude::*;
 
 /// An overlay whose layers are on two file systems gives a directory another number when it is mounted again.
@@ -42,7 +42,7 @@ fn second_rollback_in_a_row_is_refused_also_if_the_file_system_has_renumbered_th
 /// A FUSE whose program never answers, as one that has lost its network: every look at it waits.
 #[test]
 fn file_system_below_the_root_that_does_not_answer_holds_no_worker() {
-    if !Path::new("/dev/fuse").exists() {
+    if !has_fuse() {
         return;
     }
     let directory = TempDir::new().unwrap();

@@ -190,6 +190,36 @@ fn time_that_is_left_is_shown_once_the_walk_is_over() {
     }
 }
 
+/// Trap `wrong_totals`: files that are the same here count as behind, and the time that is left is that of the others.
+#[test]
+fn wrong_totals_are_shown_of_nothing_that_comes() {
+    let setting = Setting::start();
+    for (name, size) in [("large", 20 << 20), ("same", 500 << 20)] {
+        fs::create_dir_all(setting.target()).unwrap();
+        File::create(setting.target().join(name)).unwrap().set_len(size).unwrap();
+    }
+    for columns in [80, 40] {
+        let here = setting.place.path().join(format!("{columns}"));
+        fs::create_dir(&here).unwrap();
+        let same = File::create(here.join("same")).unwrap();
+        same.set_len(500 << 20).unwrap();
+        let there = setting.target().join("same").metadata().unwrap();
+        same.set_modified(there.modified().unwrap()).unwrap();
+        set_mode(here.join("same"), mode(setting.target().join("same")));
+        let line = format!("$H sync --connections 1 --limit-rate 1MB haul://$A/s/ {columns}");
+        let mut running =
+            terminal(&setting, columns, &line).stdout(Stdio::piped()).spawn().unwrap();
+        let mut seen = Vec::new();
+        // Twenty seconds, and not eight minutes.
+        wait_for(&mut running, &mut seen, |line| {
+            line.contains("1 of 2 files, ") && line.contains(" 0:") && line.contains(" left")
+        });
+        fit(&seen, columns.into());
+        running.kill().unwrap();
+        running.wait().unwrap();
+    }
+}
+
 /// Holes are read as fast as the processor hashes them, which takes longer than the bar waits.
 #[test]
 fn verify_shows_the_bytes_that_it_has_compared() {
