@@ -376,3 +376,66 @@ fn tree_of_more_directories_than_open_files_comes_whole() {
     setting.script(script).assert().success();
     tree::compare(&setting.target(), &setting.place.path().join("d/s")).unwrap();
 }
+
+/// Each level of the tree is open here while entries in it come.
+#[test]
+fn tree_that_is_deeper_than_the_open_files_comes_whole_if_the_system_allows_more() {
+    let setting = Setting::start();
+    let levels = vec!["d"; 300];
+    let deep = levels.join("/");
+    setting.write_there(&format!("{deep}/bottom"), "x");
+    setting.write_there("top", "x");
+    setting.script("ulimit -S -n 256; exec $H get $A/s d").assert().success();
+    tree::compare(&setting.target(), &setting.place.path().join("d/s")).unwrap();
+    // The limit that nobody may raise ends the tree, and the client says why.
+    let told = setting.script("ulimit -n 256; exec $H get $A/s e").assert().code(1);
+    told.stderr(contains("each level of a tree takes an open file").count(1))
+        .stdout(contains("1 file,").and(contains("1 failed")));
+    let came = setting.place.path().join("e/s");
+    assert_eq!(fs::read_to_string(came.join("top")).unwrap(), "x");
+    assert!(came.join(levels[..100].join("/")).is_dir() && !came.join(&deep).exists());
+}
+
+/// Trap `hard_link_written_through`: the other name keeps its bytes.
+#[test]
+fn hard_link_written_through_is_none_whatever_the_size_of_the_file() {
+    let setting = Setting::start();
+    let (place, outside) = (setting.place.path().join("d"), setting.place.path().join("outside"));
+    for directory in [&place, &outside] {
+        fs::create_dir(directory).unwrap();
+    }
+    setting.write_there("small", "new");
+    fs::write(setting.target().join("large"), counted(5 << 20)).unwrap();
+    for name in ["small", "large"] {
+        fs::write(outside.join(name), "outside").unwrap();
+        fs::hard_link(outside.join(name), place.join(name)).unwrap();
+    }
+    get(&setting, &[&setting.at("s/"), "d"]);
+    tree::compare_bytes(&setting.target(), &place).unwrap();
+    for name in ["small", "large"] {
+        assert_eq!(fs::read_to_string(outside.join(name)).unwrap(), "outside");
+        assert_eq!(outside.join(name).metadata().unwrap().nlink(), 1, "{name}");
+    }
+}
+
+/// A second run without a limit tells how long it takes to get the file.
+#[test]
+fn limit_of_the_rate_holds_bytes_back() {
+    let setting = Setting::start();
+    fs::write(setting.server.root().join("large"), counted(48 << 20)).unwrap();
+    let mut limited = haul_command();
+    limited.current_dir(setting.place.path()).args(["get", "--limit-rate", "32KiB"]);
+    limited.args([&setting.at("large"), "slow"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut limited = limited.spawn().unwrap();
+    let slow = setting.place.path().join("slow");
+    let bytes = || -> u64 {
+        let entries = fs::read_dir(&slow).into_iter().flatten().flatten();
+        entries.map(|entry| entry.metadata().map_or(0, |found| found.blocks() * 512)).sum()
+    };
+    eventually("the limited run is under way", || bytes() > 0);
+    get(&setting, &[&setting.at("large"), "d"]);
+    let came = bytes();
+    limited.kill().unwrap();
+    limited.wait().unwrap();
+    assert!(came < 24 << 20 && !slow.join("large").exists(), "{came} bytes");
+}

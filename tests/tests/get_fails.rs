@@ -6,6 +6,7 @@ use haul_tests::prelude::*;
 
 const MIB: usize = 1 << 20;
 
+/// Trap `exit_code_says_too_little`.
 #[test]
 fn source_that_is_not_there_is_told_and_the_others_come() {
     let setting = Setting::start();
@@ -129,6 +130,7 @@ fn file_that_the_server_may_not_read_is_told_and_the_others_come() {
     assert_eq!(tree::names(here.path()), ["closed", "open"]);
 }
 
+/// Trap `old_file_truncated_first`.
 /// The target is a small disk in a mount namespace, in which a shell runs `haul` several times.
 #[test]
 fn full_disk_is_told_and_after_room_is_made_the_same_command_goes_on() {
@@ -164,6 +166,52 @@ fn full_disk_is_told_and_after_room_is_made_the_same_command_goes_on() {
     assert!(out.ends_with("again 0\nlarge\n"), "{out}{told}");
     let summary = last(&fs::read(setting.place.path().join("out")).unwrap());
     assert!(summary["bytes_resumed"].as_u64() >= Some(4 * MIB as u64), "{summary}");
+}
+
+/// The target has no room for more entries, of whatever kind.
+#[test]
+fn file_system_without_room_for_entries_is_told_and_once_it_has_some_the_same_command_goes_on() {
+    let setting = Setting::start();
+    for index in 0..10 {
+        setting.write_there(&format!("dir {index}/file"), "x");
+        symlink("x", setting.target().join(format!("link {index}"))).unwrap();
+        fs::write(setting.target().join(format!("large {index}")), counted(2 * MIB)).unwrap();
+    }
+    fs::create_dir(setting.place.path().join("d")).unwrap();
+    let script = "
+        mount -t tmpfs -o nr_inodes=8 d d
+        $H get $A/s/ d; echo full $?
+        mount -o remount,nr_inodes=1000 d
+        $H get $A/s/ d; echo again $?
+        diff -r --no-dereference d $A_ROOT/s && find d -name '.haul*'";
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "bash", "-c", script]).current_dir(setting.place.path());
+    command.env("H", &binaries::get().haul).env("A", setting.server.address());
+    let output = output_of(command.env("A_ROOT", setting.server.root()).env("HAUL_CONFIG", ""));
+    let told = String::from_utf8(output.stderr).unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.contains("full 1\n") && out.ends_with("again 0\n"), "{out}{told}");
+    for name in ["dir", "link", "large"] {
+        let is_told = |line: &str| {
+            line.starts_with(&format!("haul: d/{name} ")) && line.contains("No space left")
+        };
+        assert!(told.lines().any(is_told), "{name}: {told}");
+    }
+}
+
+/// Trap `limit_signal_ends_server`, at the client: the system sends SIGXFSZ to who writes beyond its limit.
+#[test]
+fn limit_signal_ends_server_and_client_never() {
+    let setting = Setting::start();
+    setting.write_there("small", "small");
+    fs::write(setting.target().join("large"), counted(5 * MIB)).unwrap();
+    fs::create_dir(setting.place.path().join("d")).unwrap();
+    fs::write(setting.place.path().join("d/large"), "old").unwrap();
+    let told = setting.script("ulimit -c 0; ulimit -f 2000; $H get $A/s/ d").assert().code(1);
+    told.stderr(contains("haul: d/large: could not write it: File too large"));
+    let place = setting.place.path().join("d");
+    assert_eq!(fs::read_to_string(place.join("small")).unwrap(), "small");
+    assert_eq!(fs::read_to_string(place.join("large")).unwrap(), "old");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Entries that break each connection which asks for them: `haul get` gives them up and brings the rest.
 
 use haul_tests::bytes::counted;
+use haul_tests::fake::refusal;
 use haul_tests::prelude::*;
 use haul_tests::scripted::{
     Answer, Scripted, directory, fetched, file, finished, page, part, whole,
@@ -82,6 +83,41 @@ fn file_with_a_part_that_breaks_connections_is_given_up() {
             let server = part_breaks(offset);
             let words = ["get", &server.address, "d", "--connections", connections];
             failed_alone(&server, &words, "d/large", &["small"]);
+        }
+    }
+}
+
+/// A server with a file `a` and a directory `bad`, of which it refuses the only page, or the second one.
+fn list_is_refused(second: bool) -> Scripted {
+    Scripted::start(move |request, body| match request["filename"].as_str() {
+        Some("bad") if second && request["after"].is_null() => {
+            (json!({"more": true}), page(&[file("bad/listed", 3)]).1)
+        }
+        Some("bad") => (refusal(&json!(0), "permission", false), Vec::new()),
+        _ if request["cmd"] == "list" => page(&[file("a", 3), directory("bad")]),
+        _ => fetched(whole(b"one").repeat(body.iter().filter(|byte| **byte == 0).count())),
+    })
+}
+
+#[test]
+fn directory_that_is_not_listed_to_its_end_loses_nothing_whatever_the_flags() {
+    for second in [false, true] {
+        let server = list_is_refused(second);
+        let place = server.place.path().join("d");
+        fs::create_dir_all(place.join("bad")).unwrap();
+        for own in ["bad/own", "extra"] {
+            fs::write(place.join(own), "own").unwrap();
+        }
+        let from = format!("haul://{}/", server.address);
+        for flags in [&[][..], &["--force-delete", "--delete-all"]] {
+            let words = [&["sync", "--delete"], flags, &[&from, "d"]].concat();
+            let (code, told) = server.run(&words);
+            assert_eq!(code, Some(1), "{told}");
+            assert!(told.contains("haul: d/bad: ") && told.contains("(permission)"), "{told}");
+            let mut here = vec!["a", "bad/own"];
+            here.splice(1..1, second.then_some("bad/listed"));
+            here.extend(flags.is_empty().then_some("extra"));
+            assert_eq!(finished(&place), here, "{told}");
         }
     }
 }

@@ -105,6 +105,24 @@ fn verify_reads_no_file_whose_digest_is_kept_unless_it_is_told_to() {
 }
 
 #[test]
+fn sync_from_here_by_checksum_reads_no_file_whose_digest_is_kept() {
+    let setting = filled(&[]);
+    let place = setting.place.path().join("d");
+    fs::create_dir(&place).unwrap();
+    for (name, _) in FILES {
+        fs::copy(setting.target().join(name), place.join(name)).unwrap();
+        set_mtime(place.join(name), SystemTime::UNIX_EPOCH);
+    }
+    let before = read(&setting.server);
+    let from = format!("haul://{}/", setting.at("s"));
+    let output = setting.haul(&["sync", "--checksum", "--json", &from, "d"]).assert().success();
+    let summary = last(&output.get_output().stdout);
+    assert_eq!((&summary["files"], &summary["adjusted"]), (&json!(1), &json!(2)), "{summary}");
+    let read = read(&setting.server) - before;
+    assert!(read < 1_000_000, "{read} bytes");
+}
+
+#[test]
 fn reread_finds_rotten_bytes_and_nobody_believes_their_digest_any_more() {
     let setting = filled(&[]);
     let both = FILES.map(|(name, _)| name);

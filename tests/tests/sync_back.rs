@@ -51,6 +51,7 @@ fn only_entries_come_that_differ() {
     equal(&setting);
 }
 
+/// Trap `dry_run_lies`.
 #[test]
 fn dry_run_tells_what_the_run_does_and_changes_nothing() {
     let setting = same_on_both_sides();
@@ -158,6 +159,7 @@ fn empty_directory_of_the_server_is_no_failure_where_nothing_is_here_to_remove()
     }
 }
 
+/// Trap `root_gone_looks_empty`.
 #[test]
 fn root_that_is_gone_removes_nothing() {
     let setting = same_on_both_sides();
@@ -170,6 +172,29 @@ fn root_that_is_gone_removes_nothing() {
     assert_eq!(names(&setting), before);
 }
 
+/// Trap `ignore_file_unreadable`.
+#[test]
+fn rules_and_lists_that_can_not_be_read_remove_nothing() {
+    let setting = same_on_both_sides();
+    fs::write(here(&setting).join("extra"), "x").unwrap();
+    fs::write(setting.place.path().join("nul"), "a\0b").unwrap();
+    let before = names(&setting);
+    for (words, why) in [
+        (["--exclude-from", "nowhere"], "nowhere: No such file"),
+        (["--exclude-from", "s"], "s: Is a directory"),
+        (["--exclude-from", "nul"], "NUL bytes"),
+        (["--exclude", "[secret"], "fits nothing"),
+        (["--files-from", "nowhere"], "nowhere: No such file"),
+        (["--files-from", "s"], "s: is a directory"),
+    ] {
+        let words = [&["--delete", "--force-delete", "--delete-all"], &words[..]].concat();
+        let words: &[&str] = if words.contains(&"--files-from") { &words[3..] } else { &words };
+        back(&setting, words).code(2).stderr(contains(why));
+        assert_eq!(names(&setting), before, "{words:?}");
+    }
+}
+
+/// Trap `removed_source_is_empty`.
 #[test]
 fn source_that_is_not_there_removes_nothing() {
     let setting = same_on_both_sides();
@@ -227,15 +252,31 @@ fn contents_make_the_target_itself_like_the_source() {
 fn words_tell_which_side_is_which() {
     let setting = same_on_both_sides();
     for (words, told) in [
-        (&["sync", "box/www", "./x"][..], "to get, haul sync haul://box/www ./x"),
+        (
+            &["sync", "box/www", "./x"][..],
+            "haul: there is no `box/www` on this machine: to send a SRC that is here, write haul sync SRC HOST/PATH; to \
+             get, haul sync haul://box/www ./x",
+        ),
+        // The last word may be a server as well.
+        (
+            &["sync", "--delete", "box/www", "backup"],
+            "haul: there is no `box/www` on this machine: to send a SRC that is here, write haul sync SRC backup; to get, \
+             haul sync haul://box/www backup",
+        ),
         (&["sync", "haul://box/www", "s", "x"], "one sync goes one way"),
         (&["sync", "box:1/www", "haul://other/x"], "is a server"),
         (&["sync", "-x", "box:1/www", "x"], "--one-file-system is for a SRC on this machine"),
         (&["sync", "--congestion", "bbr", "box:1/www", "x"], "--congestion is for a SRC on"),
         (&["sync", "--delete", "box:1/a/", "box:1/b/", "x"], "--delete with several SRC"),
     ] {
-        setting.haul(words).assert().code(2).stdout("").stderr(contains(told));
+        let output = setting.haul(words).assert().code(2).stdout("").get_output().clone();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(told), "{said}");
     }
+    // A server beyond doubt: the source is one of this machine.
+    let nobody = ["sync", "box/www", "127.0.0.1:1/backup", "--retries", "0"];
+    setting.haul(&nobody).assert().stderr(contains("to get, haul sync").not());
     // A port is enough.
     setting.haul(&["sync", &setting.at("s"), "d"]).assert().success();
     equal(&setting);

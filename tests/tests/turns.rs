@@ -100,6 +100,25 @@ fn turn_without_end_by_comparing_what_is_below_thousands_of_directories() {
     ping_is_answered_before(&mut server, requests, "last");
 }
 
+/// Each name of a file that is to come back leads through more than a thousand directories.
+#[test]
+fn turn_without_end_by_files_in_deep_directories_that_come_back() {
+    let mut server = server("none");
+    let deep = ["a"; 1300].join("/");
+    let directory = server.root().join(&deep);
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("f"), "").unwrap();
+    let wanted = format!("{deep}/f\0");
+    let body = wanted.repeat((256 << 10) / wanted.len());
+    let fetch = |id: usize| {
+        frame(&json!({"cmd": "fetch", "id": id, "length": body.len()}), body.as_bytes())
+    };
+    let mut requests = (1..=100).flat_map(fetch).collect::<Vec<u8>>();
+    let last = json!({"cmd": "symlink", "id": 101, "filename": "last", "target": "x"});
+    requests.extend(frame(&last, b""));
+    ping_is_answered_before(&mut server, requests, "last");
+}
+
 /// Directories in one another that nobody may enter, below `top`; as many as `levels`.
 fn closed(user: &User, root: &Path, top: &str, levels: usize) -> String {
     let name = format!("{top}/{}", ["a"; 40][..levels - 1].join("/"));

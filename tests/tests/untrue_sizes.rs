@@ -1,5 +1,7 @@
 //! Files whose size is not what they say: those of `/proc` and `/sys`, which the kernel makes up as they are read.
 
+use haul_tests::http::curled;
+use haul_tests::over_ssh::OverSsh;
 use haul_tests::prelude::*;
 
 /// Says that it is empty; is small.
@@ -123,4 +125,46 @@ fn what_has_to_be_kept_is_kept_without_a_name() {
     let mut command = Client::new("bash");
     command.args(["-c", limited]).arg(&binaries::get().haul).args(put).env("TMPDIR", &temporary);
     command.assert().code(1).stderr(contains("TMPDIR").and(contains(LARGE)));
+}
+
+/// Trap `size_zero_with_bytes`, where the server reads: the directory of such files is the root.
+#[test]
+fn size_zero_with_bytes_at_the_server() {
+    for (root, name, stated) in [
+        ("/proc/sys/kernel", "ostype", 0),
+        ("/sys/kernel/mm/transparent_hugepage", "enabled", 4096),
+    ] {
+        let (root, place) = (Path::new(root), TempDir::new().unwrap());
+        let bytes = fs::read(root.join(name)).unwrap();
+        assert_eq!(root.join(name).metadata().unwrap().len(), stated, "{name} is no case");
+        assert!(!bytes.is_empty() && bytes.len() != 4096);
+        let (log, words) = (place.path().join("log"), ["--read-only"]);
+        let server = Hauld::start_at(root, &log, hauld_command(), &words).unwrap();
+        let there = format!("{}/{name}", server.address());
+        let run = |words: &[&str]| haul().current_dir(place.path()).args(words).assert().success();
+        run(&["get", &there, "d"]);
+        assert_eq!(fs::read(place.path().join("d").join(name)).unwrap(), bytes);
+        assert_eq!(run(&["cat", &there]).get_output().stdout, bytes);
+        let url = format!("http://{there}");
+        assert_eq!(curled(&[&url]), bytes);
+        assert_eq!(curled(&["-r", "1-2", &url]), bytes[1..3]);
+        // Once more over the file that has come.
+        run(&["sync", &format!("haul://{there}"), "d"]);
+        assert_eq!(fs::read(place.path().join("d").join(name)).unwrap(), bytes);
+    }
+}
+
+/// Of such a file the server keeps all bytes while it sends them, so there is a bound.
+#[test]
+fn file_that_states_no_size_and_is_large_is_refused_and_never_empty() {
+    let machine = OverSsh::new();
+    let words = [&["get", "box:/proc/kallsyms", "d"][..], &["cat", "box:/proc/kallsyms"]];
+    for words in words {
+        let told = machine.haul(words).assert().code(1).stdout(contains(" T ").not());
+        told.stderr(contains("states 0 bytes and has more than 131072"));
+    }
+    assert!(!machine.here().join("d/kallsyms").exists());
+    machine.haul(&["get", "box:/proc/version", "d"]).assert().success();
+    let came = fs::read(machine.here().join("d/version")).unwrap();
+    assert_eq!(came, fs::read(SMALL).unwrap());
 }

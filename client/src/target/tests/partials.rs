@@ -227,6 +227,7 @@ fn parts_go_on_with_the_digest_that_all_of_them_must_have() {
     }
 }
 
+/// Trap `journal_after_power_cut`.
 #[test]
 fn parts_of_before_a_restart_count_only_if_their_bytes_are_there() {
     let (place, directory) = place();
@@ -286,4 +287,28 @@ fn parts_are_kept_if_the_place_is_taken_and_go_if_they_are_discarded() {
     assert_eq!(held, [0, 1, 2]);
     partial.discard();
     assert_eq!(names(place.path()), ["f"]);
+}
+
+/// Trap `symlink_swapped_in`, under the name of the parts.
+#[test]
+fn symlink_swapped_in_or_another_name_under_that_of_the_parts_leads_nowhere() {
+    let (place, directory) = place();
+    let outside = TempDir::new().unwrap();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "safe").unwrap();
+    let parts = place.path().join(usual(For::Parts, name("f")));
+    let swap: [&dyn Fn(); 2] =
+        [&|| symlink(&victim, &parts).unwrap(), &|| fs::hard_link(&victim, &parts).unwrap()];
+    for swap in swap {
+        swap();
+        let (partial, held) = open(&directory, 1);
+        assert!(held.is_empty());
+        for index in 0..3 {
+            write(&partial, index);
+        }
+        partial.commit(&with_mode(0o604), Over::File, false).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"safe");
+        assert_eq!(fs::read(place.path().join("f")).unwrap(), bytes());
+        let _ = fs::remove_file(&parts);
+    }
 }
