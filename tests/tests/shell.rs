@@ -186,3 +186,44 @@ fn ctrl_c_ends_the_transfer_and_not_the_prompt() {
     assert_eq!(terminal.script.wait().unwrap().code(), Some(130));
     assert!(server.root().join("small").exists() && !server.root().join("large").exists());
 }
+
+#[test]
+fn files_and_directories_come_here_and_are_shown() {
+    let (server, place) = (server(), TempDir::new().unwrap());
+    fs::create_dir_all(server.root().join("in/deep")).unwrap();
+    for name in ["in/file", "in/deep/two words"] {
+        fs::write(server.root().join(name), "text\n").unwrap();
+    }
+    let lines = "get in/file .\nget -n in/ dry\ncat in/file 'in/deep/two words'\nget in/deep\n";
+    shell(&server, &place, lines).success().stdout(
+        contains("1 file,").and(contains("would get in/file")).and(contains("text\ntext\n")),
+    );
+    assert_eq!(tree::names(place.path()), ["deep/two words", "file"]);
+    // Below the place of the prompt.
+    let mut command = haul();
+    command.current_dir(&place).args(["shell", &format!("{}/in", server.address())]);
+    command.write_stdin("get file below\ncat file\n").assert().success().stdout(contains("text\n"));
+    assert_eq!(fs::read_to_string(place.path().join("below/file")).unwrap(), "text\n");
+    shell(&server, &place, "get none .\ncat in/none\nget\ncat in/file\n")
+        .code(1)
+        .stdout(contains("text\n"))
+        .stderr(contains("haul: none: ").and(contains("haul: in/none: ")).and(contains("<PATH>")));
+}
+
+#[test]
+fn ctrl_c_ends_a_get_and_not_the_prompt() {
+    let (server, place) = (server(), TempDir::new().unwrap());
+    fs::write(server.root().join("large"), vec![7; 4_000_000]).unwrap();
+    fs::write(server.root().join("small"), "text").unwrap();
+    let mut terminal = Terminal::start(&server, &place, "--limit-rate 4KB");
+    terminal.types("get large\r");
+    terminal.wait_for("0 of 1 file,");
+    terminal.types("\x03");
+    terminal.wait_for("interrupted");
+    terminal.wait_for(">>: ");
+    terminal.types("cat small\r");
+    terminal.wait_for("text");
+    terminal.types("quit\r");
+    assert_eq!(terminal.script.wait().unwrap().code(), Some(130));
+    assert!(!place.path().join("large").exists());
+}

@@ -202,6 +202,12 @@ mod tests {
         let Word::Sync { source, path, options } = *word else { panic!("{word:?}") };
         assert_eq!((source, path.as_deref()), (PathBuf::from("d/"), Some("there")));
         assert!(options.delete && options.send.dry_run);
+        let Command::Do(word) = parse("get -n s/ d") else { panic!("no command") };
+        let Word::Get { path, directory, options } = *word else { panic!("{word:?}") };
+        assert_eq!((path.as_str(), directory, options.dry_run), ("s/", PathBuf::from("d"), true));
+        let Command::Do(word) = parse("cat s/a 's/b c'") else { panic!("no command") };
+        let Word::Cat { paths } = *word else { panic!("{word:?}") };
+        assert_eq!(paths, ["s/a", "s/b c"]);
     }
 
     #[test]
