@@ -219,6 +219,7 @@ fn churn_back(seed: u64, rules: &[&str], words: &[&str]) {
     assert!(removed > 0, "nothing had to be removed");
 }
 
+/// Trap `dry_run_lies`.
 #[test]
 fn tree_that_comes_back_after_random_edits_is_that_of_rsync() {
     churn_back(3, &[], &[]);

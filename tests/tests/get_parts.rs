@@ -28,6 +28,7 @@ fn setting() -> Setting {
     setting
 }
 
+/// Trap `partials_fill_the_disk`.
 #[test]
 fn parts_of_a_file_that_the_server_has_no_more_make_room_for_others() {
     for verb in ["get", "sync"] {

@@ -250,7 +250,7 @@ fn run_after_one_that_was_killed_goes_on_with_parts_that_nobody_has_compared() {
     assert_eq!(tree::names(&place), ["large"]);
 }
 
-/// Bytes that change, whatever the times are set to then, are in no file here.
+/// Trap `early_eof_is_not_success`. Bytes that change, whatever the times are set to then, are in no file here.
 #[test]
 fn file_that_changes_while_it_is_sent_is_never_mixed() {
     for how in ["in place", "rots", "shorter", "replaced"] {

@@ -59,6 +59,7 @@ fn peer_that_asks_for_a_thousand_parts_and_reads_none_holds_one() {
     assert!(most < 64 * 1024, "{most} kB");
 }
 
+/// Trap `newest_pays_for_scarcity`.
 #[test]
 fn many_peers_that_read_no_parts_make_room_for_an_honest_one() {
     let server = server_with(&["--durability", "none", "--workers", "1"]);
@@ -78,6 +79,7 @@ fn many_peers_that_read_no_parts_make_room_for_an_honest_one() {
     assert!(most < 300 * 1024, "{most} kB");
 }
 
+/// Trap `answer_to_peer_that_never_reads`.
 #[test]
 fn peer_that_never_reads_its_part_is_sent_away() {
     let server = server_with(&["--durability", "none", "--body-timeout", "1s"]);

@@ -118,6 +118,7 @@ fn entries_are_looked_at_as_they_are() {
     assert_eq!(entries, expected.map(|(text, kind)| (name(text).to_owned(), kind)));
 }
 
+/// Trap `directory_mtime_and_mode`.
 #[test]
 fn directory_is_open_while_it_is_filled_and_has_its_mode_afterwards() {
     let (place, directory) = place();
@@ -140,6 +141,7 @@ fn directory_is_open_while_it_is_filled_and_has_its_mode_afterwards() {
     assert_eq!(mode(&path), 0);
 }
 
+/// Trap `setgid_directory`.
 #[test]
 fn setgid_directory_keeps_its_bit_and_hands_down_its_group() {
     let (place, directory) = place();

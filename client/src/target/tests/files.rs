@@ -11,6 +11,7 @@ fn put(directory: &Arc<Directory>, text: &str, attributes: &Attributes) -> Resul
     group.commit(true).remove(0).1
 }
 
+/// Trap `setuid_by_upload`.
 #[test]
 fn file_has_its_name_only_when_it_is_committed() {
     for (place, directory) in places() {
@@ -77,6 +78,7 @@ fn file_without_a_stated_mode_has_that_of_others_like_it() {
     }
 }
 
+/// Trap `stale_upload_blocks_takeover`.
 #[test]
 fn leftover_of_a_killed_run_is_used_up() {
     let (place, directory) = named_place();
@@ -109,6 +111,7 @@ fn two_runs_at_once_share_no_temporary_file() {
     assert_eq!(names(place.path()), ["f"]);
 }
 
+/// Trap `symlink_swapped_in`.
 #[test]
 fn temporary_name_that_is_a_symlink_or_another_name_leads_nowhere() {
     let (place, directory) = named_place();
