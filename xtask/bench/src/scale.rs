@@ -13,6 +13,9 @@ use tempfile::TempDir;
 use crate::timed::{Figures, Timed};
 use crate::workload::{count, small};
 
+/// KiB that the largest number of files may take more than the smallest one, on either side.
+const GROWTH_KIB: i64 = 16 << 10;
+
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -41,22 +44,24 @@ pub struct Options {
 /// Sends more and more files and reads them back, then sends with more and more clients, and prints a table each.
 ///
 /// # Errors
-/// If a client or the server fails, or files are missing.
+/// If a client or the server fails, or files are missing, or memory grows with the number of files.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     println!("| files | seconds | files/s | CPU s, client + server | peak MiB, client + server |");
     println!("|---|---|---|---|---|");
-    let mut back = Vec::new();
+    let (mut back, mut sent, mut read) = (Vec::new(), Vec::new(), Vec::new());
     for &files in &options.files {
         let place = TempDir::new_in(&options.dir)?;
         let source = place.path().join("source");
         small(&source, files)?;
         let (clients, server) = send(&binaries, place.path(), std::slice::from_ref(&source))?;
         println!("| {files} | {}", row(files, &clients, &server));
+        sent.extend(clients.iter().map(|client| (files, client.peak_kib, server.peak_kib)));
         // There may be no room for the files three times.
         fs::remove_dir_all(source)?;
         let (client, server) = read_back(&binaries, place.path())?;
         back.push(format!("| {files} | {}", row(files, &[client], &server)));
+        read.push((files, client.peak_kib, server.peak_kib));
     }
     println!();
     println!(
@@ -64,6 +69,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     );
     println!("|---|---|---|---|---|");
     back.iter().for_each(|row| println!("{row}"));
+    is_flat("sent", &sent)?;
+    is_flat("read back", &read)?;
     println!();
     println!(
         "| clients | seconds | files/s | CPU s, clients + server | peak MiB, largest client + server |"
@@ -78,6 +85,27 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         }
         let (clients, server) = send(&binaries, place.path(), &sources)?;
         println!("| {number} | {}", row(options.shared / number * number, &clients, &server));
+    }
+    Ok(())
+}
+
+/// Fails if memory grows with the number of files. `peaks`: of each number of files, that of the client and that of the server.
+///
+/// With more files everything that has a bound comes nearer to it, so a larger number has some MiB more than a small one; a
+/// hundred bytes for each of a million files would be a hundred MiB.
+fn is_flat(what: &str, peaks: &[(usize, i64, i64)]) -> anyhow::Result<()> {
+    let few = peaks.iter().min_by_key(|(files, ..)| *files);
+    for ((files, client, server), (fewest, small_client, small_server)) in
+        peaks.iter().zip(std::iter::repeat(few).flatten())
+    {
+        for (side, peak, small) in
+            [("client", client, small_client), ("server", server, small_server)]
+        {
+            anyhow::ensure!(
+                peak - small <= GROWTH_KIB,
+                "files {what}: the {side} took {peak} KiB for {files} of them, and {small} KiB for {fewest}: memory grows"
+            );
+        }
     }
     Ok(())
 }
@@ -150,4 +178,20 @@ fn row(files: usize, clients: &[Figures], server: &Figures) -> String {
         peak as f64 / 1024.0,
         server.peak_kib as f64 / 1024.0,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_grows_with_the_files_is_a_failure_on_either_side() {
+        let flat = [(1000, 10_000, 9_000), (1_000_000, 10_000 + GROWTH_KIB, 12_000)];
+        is_flat("sent", &flat).unwrap();
+        is_flat("sent", &flat[..1]).unwrap();
+        is_flat("sent", &[]).unwrap();
+        for grown in [(100, 10_001 + GROWTH_KIB, 9_000), (100, 10_000, 9_001 + GROWTH_KIB)] {
+            is_flat("sent", &[grown, (10, 10_000, 9_000)]).unwrap_err();
+        }
+    }
 }
