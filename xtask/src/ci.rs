@@ -30,6 +30,10 @@ const CHECKS: &[(&str, &[&str])] = &[
         &["build", "--locked", "-p", "haul-server", "-p", "haul-client", "--bins"],
     ),
     ("tests", &["test", "--workspace", "--locked", "--no-fail-fast"]),
+    (
+        "the example of the protocol crate",
+        &["run", "--quiet", "--locked", "-p", "haul-protocol", "--example", "third_party"],
+    ),
     ("the protocol package", &["package", "-p", "haul-protocol", "--locked", "--allow-dirty"]),
     ("end to end", &["xtask", "e2e"]),
 ];

@@ -26,7 +26,7 @@ struct Leg<'a> {
     server: &'a Hauld,
 }
 
-/// Puts and verifies all sources, then syncs and publishes the first one again and again.
+/// Puts, verifies and gets all sources, then syncs and publishes the first one again and again.
 pub(crate) fn run(
     binaries: &Binaries,
     sources: &[PathBuf],
@@ -51,7 +51,7 @@ pub(crate) fn run(
     ensure!(!log.contains(&token[token.len() - 43..]), "the server's log has the token");
     alive::stop(&mut server, GRACE)?;
     println!(
-        "over TLS as {ACCOUNT}: {files} files put and verified; sync --delete, two publishes and a rollback: all the \
+        "over TLS as {ACCOUNT}: {files} files put, verified and got; sync --delete, two publishes and a rollback: all the \
          same; {:.2} s",
         start.elapsed().as_secs_f64(),
     );
@@ -68,6 +68,10 @@ impl Leg<'_> {
         for source in sources {
             let name = source.file_name().context("a tree has a name")?;
             files += tree::compare(source, &home.join(name))?.files;
+            let back = own.join("back");
+            let from = format!("{}/{}", self.server.address(), name.to_string_lossy());
+            self.run(Command::new(&self.binaries.haul).arg("get").arg(from).arg(&back))?;
+            tree::compare(source, &back.join(name))?;
         }
 
         // A copy that can be changed.
@@ -98,9 +102,14 @@ impl Leg<'_> {
 
     /// Runs haul with these words and sources to a place at the server.
     fn haul(&self, words: &[&str], sources: &[PathBuf], place: &str) -> anyhow::Result<()> {
-        let output = self.command(words, sources, place).output()?;
+        self.run(&mut self.command(words, sources, place))
+    }
+
+    /// Runs a command of this client.
+    fn run(&self, command: &mut Command) -> anyhow::Result<()> {
+        let output = command.env("HAUL_CONFIG_DIR", &self.files).stdin(Stdio::null()).output()?;
         let told = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "haul {words:?} ended with {}: {told}", output.status);
+        ensure!(output.status.success(), "{command:?} ended with {}: {told}", output.status);
         Ok(())
     }
 

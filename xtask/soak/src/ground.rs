@@ -16,6 +16,12 @@ pub(super) const BIG_ENTRIES: usize = 60;
 /// Bytes of a file without any; reading it takes long.
 pub(super) const SPARSE_LEN: u64 = 1 << 38;
 
+/// Bytes of a file that peers ask for in parts of 8 MiB.
+const PARTS_LEN: u64 = 64 << 20;
+
+/// Bytes of a file that peers fetch: two do not fit one answer.
+const SMALL_LEN: u64 = 128 << 10;
+
 /// Entries of the directory of which more names are kept than fit an answer.
 const WIDE_ENTRIES: usize = 66_000;
 
@@ -53,7 +59,9 @@ pub(super) fn prepare(root: &Path) -> io::Result<()> {
         File::create(root.join(big()).join(big_entry(index)))?;
     }
     fs::create_dir_all(root.join(deep("")))?;
-    File::create(root.join(deep("sparse")))?.set_len(SPARSE_LEN)?;
+    for (name, len) in [("sparse", SPARSE_LEN), ("parts", PARTS_LEN), ("small", SMALL_LEN)] {
+        File::create(root.join(deep(name)))?.set_len(len)?;
+    }
     for (name, entries) in [(wide(), WIDE_ENTRIES), (changed(), CHANGED_ENTRIES)] {
         let directory = root.join(name);
         fs::create_dir(&directory)?;

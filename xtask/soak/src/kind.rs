@@ -80,6 +80,9 @@ pub(super) fn all() -> Vec<Kind> {
         all,
         greeted([Send(clogged(9, &[list(2, 0), list(3, 0)].concat()))]),
     );
+    add("unread: parts of 8 MiB", all, greeted([Send(parts(1, 8))]));
+    add("unread: fetched files", all, greeted([Send(fetches(1, 8))]));
+    add("fetch, names unfinished", all, greeted([Send(unfinished_fetch(1))]));
     add("unread: pings", all, greeted([Send(clogged(9, &pings(2, 3_000)))]));
     add("unread: refusals with long names", all, greeted([Send(clogged(9, &refusals(2, 12)))]));
     add("unread: refusals of bundles", all, greeted([Send(clogged(9, &refused_bundles(2, 8)))]));
@@ -273,6 +276,32 @@ pub(super) fn list(id: u64, from: usize) -> Vec<u8> {
         header["after"] = Value::from(big_entry(from - 1));
     }
     frame(&header, b"")
+}
+
+/// Requests for parts of a file, each as large as a part may be.
+fn parts(first: u64, count: u64) -> Vec<u8> {
+    let part = |number| {
+        json!({
+            "cmd": "get", "id": first + number, "filename": deep("parts"), "offset": number * BODY as u64,
+            "part_size": BODY,
+        })
+    };
+    (0..count).flat_map(|number| frame(&part(number), b"")).collect()
+}
+
+/// Requests for as many small files as an answer holds.
+fn fetches(first: u64, count: u64) -> Vec<u8> {
+    let names = format!("{}\0", deep("small")).repeat(8);
+    let header = |id| json!({"cmd": "fetch", "id": id, "length": names.len()});
+    (first..)
+        .take(usize::try_from(count).unwrap_or(0))
+        .flat_map(|id| frame(&header(id), names.as_bytes()))
+        .collect()
+}
+
+/// As many names as may be asked for, but for the last byte.
+fn unfinished_fetch(id: u64) -> Vec<u8> {
+    frame(&json!({"cmd": "fetch", "id": id, "length": AT_ONCE}), &vec![b'n'; AT_ONCE - 1])
 }
 
 fn list_wide() -> Vec<u8> {
