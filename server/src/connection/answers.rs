@@ -196,9 +196,15 @@ impl Connection {
     }
 
     /// As [`answer`](Self::answer), but the body is `len` bytes that are sent from a file. Only if nothing else waits to be sent.
-    pub(super) fn answer_from(&mut self, id: RequestId, reply: Reply, file: Sending, len: u64) {
+    pub(super) fn answer_from(
+        &mut self,
+        id: RequestId,
+        reply: Reply,
+        file: Box<Sending>,
+        len: u64,
+    ) {
         let said = self.half.answer_apart(id, reply, len);
-        self.sending = said.is_ok().then(|| Box::new(file));
+        self.sending = said.is_ok().then_some(file);
         self.note_unsaid(said);
     }
 

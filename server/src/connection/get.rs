@@ -67,7 +67,7 @@ enum Ready {
     /// From memory.
     Read(PartFacts, Vec<u8>),
     /// From the file.
-    File(PartFacts, Sending, u64),
+    File(PartFacts, Box<Sending>, u64),
 }
 
 impl Get {
@@ -101,7 +101,7 @@ impl Get {
                 return Ok(None);
             };
             let sending = Sending::new(file, self.wanted.offset, place, turn.services.now());
-            return Ok(Some(Ready::File(facts, sending, len as u64)));
+            return Ok(Some(Ready::File(facts, Box::new(sending), len as u64)));
         }
         let left = reading.len - reading.bytes.len();
         if left > 0 {

@@ -35,8 +35,9 @@ impl Sending {
     }
 
     /// The same, of which the access log is told.
-    pub(super) fn told_by(self, reading: Option<Box<Reading>>) -> Self {
-        Self { reading, ..self }
+    pub(super) fn told_by(mut self: Box<Self>, reading: Option<Box<Reading>>) -> Box<Self> {
+        self.reading = reading;
+        self
     }
 
     /// Since when its place is not used.
