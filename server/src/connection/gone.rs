@@ -6,39 +6,15 @@
 //! turns that the slow lane gives.
 
 use haul_protocol::Time;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::OwnedFd;
 
 use super::job::Job;
 use super::turn::Turn;
 use super::{Connection, Dialect, Step};
+use crate::net::peer_end::PeerEnd;
 use crate::net::poller::Interest;
 
 /// Milliseconds between two words to a peer that may be gone.
 const ASKED_EVERY: u64 = 1000;
-
-/// The peer's end of the socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PeerEnd {
-    /// The peer may send more.
-    Open,
-    /// The peer sends nothing more, and may read.
-    Sent,
-    /// The peer can't be told anything any more.
-    Gone,
-}
-
-/// The peer's end of a socket, as the system knows it.
-fn look(socket: &OwnedFd) -> PeerEnd {
-    let mut socket = [PollFd::new(socket, PollFlags::RDHUP)];
-    let polled = poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-    let seen = socket[0].revents();
-    match polled {
-        Ok(_) if seen.intersects(PollFlags::HUP | PollFlags::ERR) => PeerEnd::Gone,
-        Ok(_) if seen.contains(PollFlags::RDHUP) => PeerEnd::Sent,
-        _ => PeerEnd::Open,
-    }
-}
 
 impl Connection {
     /// The worker has found it in the slow lane.
@@ -52,12 +28,12 @@ impl Connection {
         if matches!(self.dialect, Dialect::Classic) {
             return PeerEnd::Open;
         }
-        *turn.peer_end.get_or_insert_with(|| look(&self.socket))
+        *turn.peer_end.get_or_insert_with(|| PeerEnd::of(&self.socket))
     }
 
     /// Whether the peer can't be told anything any more, in this moment.
     pub(super) fn is_gone(&self) -> bool {
-        look(&self.socket) == PeerEnd::Gone
+        PeerEnd::of(&self.socket) == PeerEnd::Gone
     }
 
     /// Whether the request that takes more than one turn may not go on now, since its peer may be gone: the step to take

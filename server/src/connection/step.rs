@@ -3,11 +3,11 @@
 //! A step sends what waits to be sent, ends the connection if there is a reason to, and then does one thing: it goes on with the
 //! request that takes more than one turn, decodes bytes that were kept, or reads once and decodes that.
 
-use super::gone::PeerEnd;
 use super::job::Job;
 use super::turn::Turn;
 use super::{Connection, Dialect, LITTLE};
 use crate::net::buffer;
+use crate::net::peer_end::PeerEnd;
 use crate::net::poller::{Interest, is_writable};
 use crate::net::received::TransportError;
 use crate::refusal::Refusal;

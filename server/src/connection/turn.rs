@@ -6,11 +6,11 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::gone::PeerEnd;
 use crate::accounts::View;
 use crate::commit::notify::Notify;
 use crate::locks::ReadGuard;
 use crate::net::buffer::Buffer;
+use crate::net::peer_end::PeerEnd;
 use crate::refusal::Refusal;
 use crate::services::Services;
 use crate::services::fence::{self, Fence};

@@ -10,12 +10,12 @@ use haul_protocol::{
 use super::bundle::Bundle;
 use super::compare::Check;
 use super::file_body::Incoming;
-use super::gone::PeerEnd;
 use super::job::{Deep, Job, List};
 use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::notify::{ReplyTo, waker};
 use crate::hooks::question::Answer;
+use crate::net::peer_end::PeerEnd;
 use crate::refusal::Refusal;
 use crate::store::{Change, Closed, DEEP, Enough, Listed, Listing, Rollback};
 

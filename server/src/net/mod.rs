@@ -3,6 +3,7 @@
 pub(crate) mod buffer;
 pub(crate) mod given;
 pub(crate) mod listen;
+pub(crate) mod peer_end;
 pub(crate) mod poller;
 pub(crate) mod received;
 pub(crate) mod root_socket;
