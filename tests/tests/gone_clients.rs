@@ -53,9 +53,11 @@ fn pings_beside(server: &Hauld, comparisons: usize, size: u64) -> usize {
 fn pings_wait_no_longer_for_many_comparisons_than_for_one() {
     const SIZE: u64 = 256 << 20;
     let server = server_of(&["--workers", "1"], SIZE);
-    let beside_one = pings_beside(&server, 1, SIZE);
-    let beside_many = pings_beside(&server, 16, SIZE);
-    assert!(beside_many > 3 * beside_one, "{beside_one} beside one, {beside_many} beside many");
+    // Another program may take the processor during one of them.
+    eventually("there are many more", || {
+        let beside_one = pings_beside(&server, 1, SIZE);
+        pings_beside(&server, 16, SIZE) > 3 * beside_one
+    });
 }
 
 /// A client that waits is told every five seconds that the server still works. The one here has begun to wait first.
