@@ -150,6 +150,7 @@ fn refusals_come_before_the_first_byte_of_a_large_file() {
             "Content-Length: 3\r\nExpect: 100-continue\r\nContent-Range: bytes 0-2/5\r\n",
             400,
         ),
+        ("PUT /a", "Content-Length: 3\r\nExpect: 100-continue\r\nUpload-Complete: ?0\r\n", 400),
         ("PUT /a", "Content-Length: 3\r\nExpect: 100-continue\r\nIf-Match: \"x\"\r\n", 501),
         ("PUT /a", "Content-Length: 3\r\nExpect: a-pony\r\n", 417),
     ] {
@@ -170,6 +171,60 @@ fn refusals_come_before_the_first_byte_of_a_large_file() {
     );
     assert_eq!(reply.status, 413);
     assert!(!server.root().join("a").exists() && server.staged().unwrap().is_empty());
+}
+
+/// A client of the draft of resumable uploads may begin one at any address, and sends the rest elsewhere.
+#[test]
+fn first_part_of_a_file_is_not_stored_as_the_whole() {
+    let server = server();
+    fs::write(server.root().join("a"), "before").unwrap();
+    let put = |fields: &str| {
+        let fields = format!("Content-Length: 3\r\n{fields}");
+        ask(server.address(), "PUT /a", &fields, b"abc")
+    };
+    for field in ["Upload-Complete: ?0\r\n", "Upload-Complete: ?0;a=b\r\nUpload-Length: 6\r\n"] {
+        let reply = put(field);
+        assert_eq!(reply.status, 400, "{field}");
+        assert!(reply.text().contains("/.haul/tus/"), "{}", reply.text());
+    }
+    let row = b"{\"name\":\"b\",\"size\":1}\nb";
+    let fields = format!(
+        "Content-Type: application/vnd.haul.rows\r\nContent-Length: {}\r\nUpload-Complete: ?0\r\n",
+        row.len()
+    );
+    assert_eq!(ask(server.address(), "POST /.haul/many?to=/", &fields, row).status, 400);
+    assert!(!server.root().join("b").exists());
+    assert_eq!(fs::read(server.root().join("a")).unwrap(), b"before");
+    // Who sends all of it has no need of more requests; another value counts as none.
+    for field in ["Upload-Complete: ?1\r\n", "Upload-Complete: 0\r\n"] {
+        assert_eq!(put(field).status, 204, "{field}");
+        assert_eq!(fs::read(server.root().join("a")).unwrap(), b"abc");
+    }
+}
+
+/// The answer comes at once, the rest of the body is read and thrown away, and no reset takes the answer from the client.
+#[test]
+fn refusal_reaches_a_client_that_sends_a_large_body() {
+    let server = server();
+    fs::create_dir(server.root().join("d")).unwrap();
+    let bytes = vec![7; 30_000_000];
+    let place = TempDir::new().unwrap();
+    let source = place.path().join("source");
+    fs::write(&source, &bytes).unwrap();
+    let url = url(&server, "/d");
+    for expect in ["Expect:", "Expect: 100-continue"] {
+        let words = ["-o", "/dev/null", "-w", "%{http_code}", "-H", expect];
+        let words = [&words[..], &["-T", source.to_str().unwrap(), &url]].concat();
+        assert_eq!(String::from_utf8(curled(&words)).unwrap(), "409", "{expect}");
+    }
+    let mut peer = HttpPeer::connect(server.address());
+    peer.ask("PUT /d", "Content-Length: 30000000\r\n", b"");
+    // The answer is on its way before all this is.
+    peer.send(&bytes);
+    let reply = peer.receive();
+    assert_eq!((reply.status, reply.field("Connection")), (409, "close"), "{}", reply.text());
+    let mut rest = [0];
+    assert_eq!(peer.stream().read(&mut rest).unwrap(), 0, "an end, and no reset");
 }
 
 #[test]

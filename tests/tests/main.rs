@@ -206,6 +206,7 @@ mod transcripts;
 mod turns;
 mod tus;
 mod tus_clients;
+mod tus_draft;
 mod tus_interrupted;
 mod unnamed;
 mod unstated;

@@ -1,4 +1,4 @@
-//! Resumable uploads over HTTP: tus 1.0 and the draft of the IETF, as their specifications have them.
+//! Resumable uploads over HTTP by clients of tus 1.0, as its specification has them.
 
 use haul_tests::http::{HttpPeer, Reply, ask};
 use haul_tests::prelude::*;
@@ -282,38 +282,122 @@ fn file_that_may_not_replace_anything_is_refused_at_its_commit_too() {
     assert_eq!(head(&server, &at).status, 404);
 }
 
+/// What the specification demands of each answer, and of those that tests of a subject don't look at.
 #[test]
-fn client_of_the_draft_uploads_in_pieces() {
-    let server = server_with(&["--durability", "group"]);
-    for version in ["5", "6", "8"] {
-        let version = format!("Upload-Draft-Interop-Version: {version}\r\n");
-        let mut peer = HttpPeer::connect(server.address());
-        let fields = format!("{version}Upload-Complete: ?0\r\nContent-Length: 3\r\n");
-        peer.ask("POST /.haul/tus/?name=d%2Fa", &fields, b"abc");
-        let before = peer.receive();
-        assert_eq!(before.status, 104, "{}", before.head);
-        let reply = peer.receive();
-        assert_eq!((reply.status, reply.field("Upload-Complete")), (201, "?0"));
-        let at = reply.field("Location").to_owned();
-        assert_eq!(before.field("Location"), at);
-        let head = ask(server.address(), &format!("HEAD {at}"), &version, b"");
-        assert_eq!((head.field("Upload-Offset"), head.field("Upload-Complete")), ("3", "?0"));
-        let append = |offset: usize, complete: &str, body: &[u8]| {
-            let fields = format!(
-                "{version}Content-Type: application/partial-upload\r\nUpload-Offset: {offset}\r\nUpload-Complete: {complete}\r\nContent-Length: {}\r\n",
-                body.len()
-            );
-            ask(server.address(), &format!("PATCH {at}"), &fields, body)
-        };
-        assert_eq!(append(2, "?0", b"x").status, 409);
-        assert_eq!(append(3, "?0", b"de").status, 204);
-        let reply = append(5, "?1", b"f");
-        assert_eq!((reply.status, reply.field("Upload-Complete")), (204, "?1"));
-        assert_eq!(fs::read(server.root().join("d/a")).unwrap(), b"abcdef");
+fn answers_have_what_the_specification_demands_of_them() {
+    let server = server_with(&["--max-file", "1MiB"]);
+    let at = begin(&server, "a", 6);
+    let options = ask(server.address(), &format!("OPTIONS {at}"), "", b"");
+    assert_eq!((options.status, options.field("Tus-Version")), (204, "1.0.0"));
+    // The version, in every answer to a client of tus, refusals too.
+    let unknown = "/.haul/tus/00000000000000000000000000000000";
+    let create = |more: &str| format!("{TUS}{}{more}", metadata(&[("filename", "b")]));
+    for (first, fields, status) in [
+        (format!("HEAD {at}"), TUS.to_owned(), 200),
+        (format!("HEAD {unknown}"), TUS.to_owned(), 404),
+        (format!("DELETE {unknown}"), TUS.to_owned(), 404),
+        (format!("PATCH {at}"), format!("{BYTES}Upload-Offset: 1\r\n"), 409),
+        (format!("PATCH {at}"), format!("{TUS}Upload-Offset: 0\r\n"), 415),
+        (format!("PATCH {at}"), BYTES.to_owned(), 400),
+        (format!("GET {at}"), TUS.to_owned(), 405),
+        (String::from("POST /.haul/tus/"), create(""), 400),
+        (String::from("POST /.haul/tus/"), create("Upload-Length: 9999999\r\n"), 413),
+        (
+            String::from("POST /.haul/tus/"),
+            create("Upload-Length: 1\r\nUpload-Defer-Length: 1\r\n"),
+            400,
+        ),
+        (String::from("POST /.haul/tus/"), create("Upload-Defer-Length: 2\r\n"), 400),
+        (String::from("POST /.haul/tus/"), create("Upload-Length: 0\r\n"), 201),
+    ] {
+        let reply = ask(server.address(), &first, &fields, b"");
+        assert_eq!(reply.status, status, "{first} {fields}: {}", reply.text());
+        assert_eq!(reply.field("Tus-Resumable"), "1.0.0", "{first}: {}", reply.head);
+        // An offset tells that there is an upload.
+        assert!(status != 404 || reply.field("Upload-Offset").is_empty(), "{}", reply.head);
     }
-    // A whole file at once, of a client that understands no answer in between.
-    let fields = "Upload-Complete: ?1\r\nContent-Length: 3\r\n";
-    let reply = ask(server.address(), "POST /.haul/tus/?name=b", fields, b"abc");
-    assert_eq!((reply.status, reply.field("Upload-Complete")), (201, "?1"));
-    assert_eq!(fs::read(server.root().join("b")).unwrap(), b"abc");
+    // Without the field it is no request of tus; with another version nothing is done.
+    let reply = ask(server.address(), &format!("HEAD {at}"), "", b"");
+    assert_eq!((reply.field("Tus-Resumable"), reply.field("Upload-Complete")), ("", "?0"));
+    let other = "Tus-Resumable: 0.2.2\r\n";
+    let reply = ask(server.address(), &format!("DELETE {at}"), other, b"");
+    assert_eq!((reply.status, reply.field("Tus-Version")), (412, "1.0.0"));
+    // Offset 0 is told, too.
+    assert_eq!(head(&server, &at).field("Upload-Offset"), "0");
+    let fields = format!("{BYTES}Upload-Offset: 0\r\nTransfer-Encoding: chunked\r\n");
+    let chunks = b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n";
+    let reply = ask(server.address(), &format!("PATCH {at}"), &fields, chunks);
+    assert_eq!((reply.status, reply.field("Upload-Offset")), (204, "3"));
+    // SHA-1 of `def`.
+    let sum = "Upload-Checksum: sha1 WJwiM1o4HxItEpIl9cC6MFbtWBE=\r\n";
+    assert_eq!(patch(&server, &at, 3, b"def", sum).status, 204);
+    assert_eq!(fs::read(server.root().join("a")).unwrap(), b"abcdef");
+}
+
+#[test]
+fn digests_of_the_bytes_of_a_request_are_checked_or_refused() {
+    let server = server();
+    let digest = |field: &str, value: &str| format!("{field}: sha-256=:{value}:\r\n");
+    let at = begin(&server, "a", 6);
+    for wrong in ["Content-Digest", "Repr-Digest"] {
+        assert_eq!(
+            patch(&server, &at, 0, b"xyz", &digest(wrong, SHA_OF_ABC)).status,
+            400,
+            "{wrong}"
+        );
+        assert_eq!(offset(&server, &at), 0);
+    }
+    assert_eq!(patch(&server, &at, 0, b"abc", &digest("Content-Digest", "AAAA")).status, 400);
+    assert_eq!(patch(&server, &at, 0, b"abc", &digest("Content-Digest", SHA_OF_ABC)).status, 204);
+    // Also with one of tus: both have to be right.
+    let both = format!(
+        "{}Upload-Checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n",
+        digest("Content-Digest", SHA_OF_ABC)
+    );
+    assert_eq!(patch(&server, &at, 3, b"abc", &both).status, 460);
+    assert_eq!(patch(&server, &at, 3, b"abc", &digest("Repr-Digest", SHA_OF_ABC)).status, 400);
+    assert_eq!(offset(&server, &at), 3);
+    // The digest of the whole file, with all of its bytes.
+    for (name, value, status) in
+        [("b", SHA_OF_ABC, 201), ("c", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 400)]
+    {
+        let fields = format!(
+            "{BYTES}Upload-Length: 3\r\nContent-Length: 3\r\n{}{}",
+            digest("Repr-Digest", value),
+            metadata(&[("filename", name)])
+        );
+        let reply = ask(server.address(), "POST /.haul/tus/", &fields, b"abc");
+        assert_eq!(reply.status, status, "{name}: {}", reply.text());
+        assert_eq!(server.root().join(name).exists(), status == 201);
+    }
+}
+
+/// Its browser sends such requests without asking first, if they look like those of a form.
+#[test]
+fn page_of_another_server_begins_and_changes_no_upload() {
+    let server = server();
+    let foreign = "Origin: http://evil.example\r\n";
+    let at = begin(&server, "a", 3);
+    let named = metadata(&[("filename", "b")]);
+    let create = format!("{foreign}{TUS}{named}Upload-Length: 3\r\n");
+    let append = format!("{foreign}{BYTES}Upload-Offset: 0\r\nContent-Length: 3\r\n");
+    let draft = format!(
+        "{foreign}Upload-Complete: ?1\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n"
+    );
+    for (first, fields, body) in [
+        ("POST /.haul/tus/".to_owned(), create, &b""[..]),
+        ("POST /.haul/tus/?name=b".to_owned(), draft, b"abc"),
+        (format!("POST {at}"), format!("X-HTTP-Method-Override: PATCH\r\n{append}"), b"abc"),
+        (format!("POST {at}"), format!("X-HTTP-Method-Override: DELETE\r\n{foreign}{TUS}"), b""),
+        (format!("PATCH {at}"), append.clone(), b"abc"),
+        (format!("DELETE {at}"), format!("{foreign}{TUS}"), b""),
+    ] {
+        assert_eq!(ask(server.address(), &first, &fields, body).status, 403, "{first} {fields}");
+    }
+    // HEAD changes nothing, and its page may not read the answer.
+    let reply = ask(server.address(), &format!("HEAD {at}"), &format!("{foreign}{TUS}"), b"");
+    assert_eq!((reply.status, reply.field("Access-Control-Allow-Origin")), (200, ""));
+    assert_eq!(offset(&server, &at), 0);
+    assert_eq!(server.partials().unwrap().len(), 1);
+    assert!(!server.root().join("b").exists());
 }

@@ -16,7 +16,7 @@ fn half(server: &Hauld, at: &str, offset: usize, bytes: &[u8]) -> HttpPeer {
 }
 
 /// The bytes of the only partial.
-fn partial_len(server: &Hauld) -> u64 {
+pub(crate) fn partial_len(server: &Hauld) -> u64 {
     let all = fs::read_dir(server.root().join(".haul/partials")).unwrap().flatten();
     let partials = all.filter(|entry| entry.path().extension().is_none());
     partials.map(|entry| entry.metadata().unwrap().len()).sum()

@@ -25,8 +25,10 @@ pub(super) struct Exchange {
     pub(super) is_whole: bool,
     /// The answer that tells that it was carried out.
     pub(super) success: Response,
-    /// A field that each answer to it has.
-    pub(super) always: Option<(&'static str, &'static str)>,
+    /// The text of that answer.
+    pub(super) success_text: String,
+    /// Fields that each answer to it has, each in place of one of the same name.
+    always: Vec<(&'static str, String)>,
     answer: Answer,
 }
 
@@ -101,9 +103,16 @@ impl Exchange {
             expects: false,
             is_whole: false,
             success: Response::new(Status::NO_CONTENT),
-            always: None,
+            success_text: String::new(),
+            always: Vec::new(),
             answer: Answer::Due,
         }
+    }
+
+    /// Each answer to it has this field from now on.
+    pub(super) fn always(&mut self, name: &'static str, value: String) {
+        self.always.retain(|(known, _)| *known != name);
+        self.always.push((name, value));
     }
 
     /// Whether no byte of its answer is written.
@@ -137,10 +146,12 @@ impl Exchange {
         let is_endless = length == Length::Unknown && self.is_old && !self.is_head;
         let closes = !self.keeps || !goes_on || is_endless || !now.is_open;
         let shape = Shape { length, is_old: self.is_old, closes, date: now.date };
-        match self.always {
-            Some((name, value)) => response.clone().with(name, value).write(shape, out),
-            None => response.write(shape, out),
-        }
+        let with = |response: Response, (name, value): &(&'static str, String)| match *name {
+            // An answer may vary with more than one field.
+            "Vary" => response.with(name, value),
+            name => response.instead(name, value),
+        };
+        self.always.iter().fold(response.clone(), with).write(shape, out);
         let left = match length {
             _ if self.is_head => Left::Unsent,
             Length::Absent => Left::Bytes(0),

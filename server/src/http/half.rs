@@ -177,13 +177,13 @@ impl Half {
 
     /// The status with which [`done`](Self::done) answers the present request.
     pub(crate) fn will_be(&mut self, success: Status) {
-        self.will_answer(Response::new(success));
+        self.will_answer(Response::new(success), String::new());
     }
 
     /// Each answer to the present request has this field.
-    pub(crate) fn always(&mut self, name: &'static str, value: &'static str) {
+    pub(crate) fn always(&mut self, name: &'static str, value: impl Into<String>) {
         if let Some(exchange) = &mut self.exchange {
-            exchange.always = Some((name, value));
+            exchange.always(name, value.into());
         }
     }
 
@@ -195,9 +195,9 @@ impl Half {
     }
 
     /// The answer with which [`done`](Self::done) answers the present request.
-    pub(crate) fn will_answer(&mut self, success: Response) {
+    pub(crate) fn will_answer(&mut self, success: Response, text: String) {
         if let Some(exchange) = &mut self.exchange {
-            exchange.success = success;
+            (exchange.success, exchange.success_text) = (success, text);
         }
     }
 
@@ -248,11 +248,22 @@ impl Half {
         self.begin(response, if has_none { Length::Absent } else { Length::Known(0) });
     }
 
+    /// An answer with a text, or without a body if that is empty.
+    pub(crate) fn answer_text(&mut self, response: &Response, text: &str) {
+        match text {
+            "" => self.answer_empty(response),
+            text => self.answer(response, text.as_bytes()),
+        }
+    }
+
     /// A change is done.
     pub(crate) fn done(&mut self, id: RequestId) {
-        let success = self.exchange.as_ref().filter(|exchange| exchange.id == id);
-        let Some(success) = success.map(|exchange| exchange.success.clone()) else { return };
-        self.answer_empty(&success);
+        let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.id == id) else {
+            return;
+        };
+        let text = std::mem::take(&mut exchange.success_text);
+        let success = exchange.success.clone();
+        self.answer_text(&success, &text);
     }
 
     /// A request is not carried out.

@@ -19,6 +19,7 @@ pub(crate) enum Field {
     IfUnmodifiedSince,
     ContentDigest,
     ReprDigest,
+    WantReprDigest,
     ContentEncoding,
     ContentRange,
     Destination,
@@ -33,6 +34,8 @@ pub(crate) enum Field {
     Expect,
     Authorization,
     Accept,
+    AcceptEncoding,
+    RequestMethod,
     Cookie,
     TusResumable,
     UploadLength,
@@ -52,7 +55,7 @@ pub(crate) enum Field {
     ForwardedHost,
 }
 
-const FIELDS: [(&str, Field); 41] = [
+const FIELDS: [(&str, Field); 44] = [
     ("host", Field::Host),
     ("origin", Field::Origin),
     ("range", Field::Range),
@@ -63,6 +66,7 @@ const FIELDS: [(&str, Field); 41] = [
     ("if-unmodified-since", Field::IfUnmodifiedSince),
     ("content-digest", Field::ContentDigest),
     ("repr-digest", Field::ReprDigest),
+    ("want-repr-digest", Field::WantReprDigest),
     ("content-encoding", Field::ContentEncoding),
     ("content-range", Field::ContentRange),
     ("destination", Field::Destination),
@@ -87,6 +91,8 @@ const FIELDS: [(&str, Field); 41] = [
     ("upload-draft-interop-version", Field::UploadDraftInteropVersion),
     ("x-http-method-override", Field::MethodOverride),
     ("accept", Field::Accept),
+    ("accept-encoding", Field::AcceptEncoding),
+    ("access-control-request-method", Field::RequestMethod),
     ("cookie", Field::Cookie),
     ("x-oc-mtime", Field::OcMtime),
     ("content-type", Field::ContentType),
@@ -105,8 +111,10 @@ impl Field {
                 | Self::IfNoneMatch
                 | Self::ContentDigest
                 | Self::ReprDigest
+                | Self::WantReprDigest
                 | Self::Connection
                 | Self::Accept
+                | Self::AcceptEncoding
         ) || self.is_forwarded()
     }
 
@@ -120,7 +128,7 @@ impl Field {
 
     /// Whether a value that can't be read is as good as none: other servers of the same host have set it.
     fn may_be_odd(self) -> bool {
-        matches!(self, Self::Accept | Self::Cookie)
+        matches!(self, Self::Accept | Self::AcceptEncoding | Self::WantReprDigest | Self::Cookie)
     }
 }
 
@@ -184,6 +192,24 @@ impl Head {
     pub(crate) fn wants_page(&self) -> bool {
         matches!(self.method, Method::Get | Method::Head)
             && self.field(Field::Accept).is_some_and(|types| types.contains("text/html"))
+    }
+
+    /// Whether the client takes an answer that is packed by gzip.
+    pub(crate) fn takes_gzip(&self) -> bool {
+        let codings = self.field(Field::AcceptEncoding).unwrap_or_default();
+        codings.split(',').any(|coding| {
+            let (name, rest) = coding.split_once(';').unwrap_or((coding, ""));
+            let weight = rest.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+            name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
+        })
+    }
+
+    /// The client asks as one that has no cookie.
+    pub(crate) fn forget_cookie(&mut self) {
+        self.cookies = None;
+        if matches!(self.credentials, Credentials::Session(_)) {
+            self.credentials = Credentials::None;
+        }
     }
 
     /// Bytes of memory that it takes, about.

@@ -37,5 +37,6 @@ pub(crate) mod resumable;
 #[cfg(test)]
 mod smuggling;
 pub(crate) mod status;
+mod structured;
 pub(crate) mod target;
 pub(crate) mod validators;

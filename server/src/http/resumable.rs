@@ -6,10 +6,11 @@ use std::collections::HashSet;
 use data_encoding::BASE64;
 use haul_protocol::{Mtime, Name};
 
-use super::head::{Field, Head};
+use super::head::{Field, Framing, Head};
 use super::mtime;
 use super::percent::{Piece, pieces};
 use super::status::{Status, Wrong};
+use super::structured;
 use super::target::odd;
 
 /// The version of tus that is spoken here.
@@ -31,19 +32,29 @@ const DRAFT_BYTES: &str = "application/partial-upload";
 /// Letters of the longest metadata.
 const MAX_METADATA: usize = 16 * 1024;
 
-/// Versions of the draft: `ietf-draft-03`, `ietf-draft-05`, and the present one.
-const DRAFTS: [&str; 3] = ["5", "6", "8"];
+/// The types of bodies that `PATCH` takes, as the field `Accept-Patch` has them.
+pub(crate) const PATCHES: &str = "application/partial-upload, application/offset+octet-stream";
 
 /// The protocol of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spoken {
     Tus,
-    /// `is_known`: in a version whose answers in between the client understands.
     Draft {
-        /// The client tells with this request all that is missing of the file. `None`: the request has no bytes.
+        /// The client tells with this request all that is missing of the file. `None`: the request does not say.
         completes: Option<bool>,
-        is_known: bool,
+        version: Version,
     },
+}
+
+/// The version of the draft that a client names (its interop version).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// None, or one that is not known here.
+    Unknown,
+    /// `ietf-draft-03` and `ietf-draft-05`.
+    Early,
+    /// The present one.
+    Present,
 }
 
 /// The facts that the client tells of a file that is to come.
@@ -82,18 +93,46 @@ pub(crate) fn spoken(head: &Head) -> Result<Spoken, Wrong> {
         }
         None => {}
     }
-    let completes = match head.field(Field::UploadComplete) {
-        None => None,
-        Some("?1") => Some(true),
-        Some("?0") => Some(false),
-        Some(_) => return Err(Wrong::bad("Upload-Complete is ?0 or ?1")),
+    let version = head.field(Field::UploadDraftInteropVersion).and_then(structured::number);
+    let version = match version {
+        Some(5 | 6) => Version::Early,
+        Some(8) => Version::Present,
+        _ => Version::Unknown,
     };
-    let version = head.field(Field::UploadDraftInteropVersion);
-    let is_known = version.is_some_and(|version| DRAFTS.contains(&version));
-    Ok(Spoken::Draft { completes, is_known })
+    Ok(Spoken::Draft { completes: completes(head), version })
+}
+
+/// Whether a request brings the first part of a body only, the rest of which is to come as a resumable upload.
+pub(crate) fn is_first_part(head: &Head) -> bool {
+    completes(head) == Some(false)
+}
+
+/// The value of `Upload-Complete`.
+fn completes(head: &Head) -> Option<bool> {
+    head.field(Field::UploadComplete).and_then(structured::boolean)
 }
 
 impl Spoken {
+    pub(crate) fn is_draft(self) -> bool {
+        matches!(self, Self::Draft { .. })
+    }
+
+    /// Whether the client understands an answer before the real one.
+    pub(crate) fn has_answers_in_between(self) -> bool {
+        matches!(self, Self::Draft { version: Version::Early | Version::Present, .. })
+    }
+
+    /// The client says that the upload is complete behind the bytes of this request.
+    pub(crate) fn says_complete(self) -> bool {
+        matches!(self, Self::Draft { completes: Some(true), .. })
+    }
+
+    /// Whether an upload is complete as soon as it has as many bytes as its length. Otherwise only if its client says so: there are
+    /// clients of early versions of the draft that tell the length, and of no request that it completes the upload.
+    pub(crate) fn is_whole_at_its_length(self) -> bool {
+        matches!(self, Self::Tus | Self::Draft { version: Version::Early, .. })
+    }
+
     /// Whether the body of a request has the type of bytes of an upload.
     pub(crate) fn has_type(self, head: &Head, creates: bool) -> Result<(), Wrong> {
         let found = head.field(Field::ContentType).unwrap_or_default();
@@ -115,17 +154,39 @@ impl Spoken {
     }
 }
 
-/// The value of a field that is a number.
-pub(crate) fn number(head: &Head, field: Field, why: &'static str) -> Result<Option<u64>, Wrong> {
+/// The value of a field that is a number. The draft takes no account of a field that is none.
+pub(crate) fn number(
+    head: &Head,
+    spoken: Spoken,
+    field: Field,
+    why: &'static str,
+) -> Result<Option<u64>, Wrong> {
     let Some(text) = head.field(field) else { return Ok(None) };
+    if spoken.is_draft() {
+        return Ok(structured::number(text));
+    }
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = if is_number { text.parse().ok() } else { None };
     number.map(Some).ok_or(Wrong::bad(why))
 }
 
-/// The size of a file that is to come; `None`: it is told later.
+/// The length that a request tells of the whole file. `offset`: that of its first byte.
+pub(crate) fn told_length(head: &Head, spoken: Spoken, offset: u64) -> Result<Option<u64>, Wrong> {
+    let told = number(head, spoken, Field::UploadLength, "Upload-Length is no number")?;
+    let Framing::Length(len) = head.framing else { return Ok(told) };
+    if !spoken.says_complete() {
+        return Ok(told);
+    }
+    let end = offset.checked_add(len).ok_or(Wrong::bad("Upload-Offset is too large"))?;
+    match told.is_none_or(|told| told == end) {
+        true => Ok(Some(end)),
+        false => Err(Wrong::bad("the file does not end where Upload-Length has it")),
+    }
+}
+
+/// The size of a file that is to come by tus; `None`: it is told later.
 pub(crate) fn size(head: &Head) -> Result<Option<u64>, Wrong> {
-    let size = number(head, Field::UploadLength, "Upload-Length is no number")?;
+    let size = number(head, Spoken::Tus, Field::UploadLength, "Upload-Length is no number")?;
     match (size, head.field(Field::UploadDeferLength)) {
         (Some(size), None) => Ok(Some(size)),
         (None, Some("1")) => Ok(None),
@@ -314,17 +375,41 @@ mod tests {
             spoken(&head("Tus-Resumable: 0.2.2\r\n")).unwrap_err().status,
             Status::PRECONDITION
         );
-        let draft = |completes, is_known| Ok(Spoken::Draft { completes, is_known });
-        assert_eq!(spoken(&head("")), draft(None, false));
-        for (version, is_known) in
-            [("5", true), ("6", true), ("8", true), ("4", false), ("7", false)]
-        {
-            let fields =
-                format!("Upload-Complete: ?0\r\nUpload-Draft-Interop-Version: {version}\r\n");
-            assert_eq!(spoken(&head(&fields)), draft(Some(false), is_known), "{version}");
+        let draft = |completes, version| Ok(Spoken::Draft { completes, version });
+        assert_eq!(spoken(&head("")), draft(None, Version::Unknown));
+        for (text, version) in [
+            ("5", Version::Early),
+            ("6", Version::Early),
+            ("8", Version::Present),
+            ("4", Version::Unknown),
+            ("7", Version::Unknown),
+            ("eight", Version::Unknown),
+        ] {
+            let fields = format!("Upload-Complete: ?0\r\nUpload-Draft-Interop-Version: {text}\r\n");
+            assert_eq!(spoken(&head(&fields)), draft(Some(false), version), "{text}");
         }
-        assert_eq!(spoken(&head("Upload-Complete: ?1\r\n")), draft(Some(true), false));
-        assert!(spoken(&head("Upload-Complete: 1\r\n")).is_err());
+        assert_eq!(spoken(&head("Upload-Complete: ?1\r\n")), draft(Some(true), Version::Unknown));
+        for odd in ["1", "yes", "?2", ""] {
+            let fields = format!("Upload-Complete: {odd}\r\n");
+            assert_eq!(spoken(&head(&fields)), draft(None, Version::Unknown), "{odd}");
+        }
+    }
+
+    #[test]
+    fn client_of_the_draft_tells_the_length_in_two_ways_which_must_agree() {
+        let told = |complete: &str, length: &str, offset| {
+            let fields = format!(
+                "Upload-Complete: {complete}\r\nContent-Length: 3\r\nUpload-Length: {length}\r\n"
+            );
+            let head = head(&fields);
+            told_length(&head, spoken(&head).unwrap(), offset)
+        };
+        assert_eq!(told("?1", "10", 7), Ok(Some(10)));
+        assert_eq!(told("?1", "none", 7), Ok(Some(10)));
+        assert_eq!(told("?0", "12", 7), Ok(Some(12)));
+        assert_eq!(told("?0", "-12", 7), Ok(None));
+        assert!(told("?1", "11", 7).is_err());
+        assert!(told("?1", "3", u64::MAX).is_err());
     }
 
     #[test]

@@ -264,6 +264,11 @@ pub(super) fn no_parent() -> Wrong {
     Wrong::new(Status::CONFLICT, "there is no directory for it")
 }
 
+/// The refusal of a file whose bytes have to be decoded.
+pub(super) fn encoded() -> Wrong {
+    Wrong::new(Status::MEDIA, "files are stored as they come, not decoded")
+}
+
 /// The right to learn which entries are there.
 pub(super) fn learning() -> Rights {
     [Right::List].into_iter().collect()
@@ -278,7 +283,7 @@ fn named(asked: &Asked) -> Result<Name, Refused> {
     let head = &asked.head;
     let coding = head.field(Field::ContentEncoding);
     if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(Wrong::new(Status::MEDIA, "files are stored as they come, not decoded").into());
+        return Err(encoded().into());
     }
     // A body up to the end of the connection would be empty here, and replace the file by nothing.
     if head.framing == Framing::Length(0) && head.field(Field::ContentLength).is_none() {

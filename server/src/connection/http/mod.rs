@@ -148,6 +148,11 @@ impl Connection {
         }
         self.enter_view(turn);
         let Asked { id, head, target } = asked;
+        if resumable::is_misplaced(&head, &target) {
+            let why =
+                "this brings a part of a file; a resumable upload begins with POST /.haul/tus/";
+            return self.refuse_http(id, Wrong::bad(why).into());
+        }
         match target {
             Address::Entry(target) => self.entry_enters(Box::new(Asked { id, head, target }), turn),
             Address::Own(target) => self.own_enters(Asked { id, head, target }, turn),

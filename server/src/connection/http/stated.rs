@@ -19,11 +19,7 @@ impl fmt::Debug for Checked {
 impl Checked {
     /// Before the first byte.
     pub(super) fn begin(stated: Vec<Stated>) -> Self {
-        let context = |stated: &Stated| match stated.algorithm {
-            Algorithm::Sha256 => Context::new(&SHA256),
-            Algorithm::Sha512 => Context::new(&SHA512),
-        };
-        Self(stated.into_iter().map(|stated| (context(&stated), stated)).collect())
+        Self(stated.into_iter().map(|stated| (context(stated.algorithm), stated)).collect())
     }
 
     /// The next bytes.
@@ -38,6 +34,14 @@ impl Checked {
         let mut all = self.clone();
         all.update(rest);
         all.0.into_iter().all(|(context, stated)| context.finish().as_ref() == stated.value)
+    }
+}
+
+/// The digest of no byte yet.
+pub(super) fn context(algorithm: Algorithm) -> Context {
+    match algorithm {
+        Algorithm::Sha256 => Context::new(&SHA256),
+        Algorithm::Sha512 => Context::new(&SHA512),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use haul_protocol::Token;
 
+use super::MOST;
 use crate::http::response::Response;
 use crate::http::resumable::Spoken;
 use crate::http::status::{Status, Wrong};
@@ -18,6 +19,14 @@ pub(super) struct Progress {
     pub(super) size: Option<u64>,
     /// The file stands there.
     pub(super) is_whole: bool,
+}
+
+/// The bounds of an upload, as the draft tells them.
+pub(super) fn limits(services: &Services) -> String {
+    let tuning = services.tuning();
+    // No number of a field has more digits.
+    let age = tuning.keep_partials.as_secs().min(999_999_999_999_999);
+    format!("max-size={}, max-age={age}", tuning.limits.max_file.min(MOST))
 }
 
 /// The address of an upload.
@@ -52,6 +61,7 @@ pub(super) fn asked(
     let response = response.with("Cache-Control", "no-store");
     let response = match progress.size {
         Some(size) => response.with("Upload-Length", size.to_string()),
+        None if spoken.is_draft() => response,
         None => response.with("Upload-Defer-Length", "1"),
     };
     match &*upload.facts.metadata {

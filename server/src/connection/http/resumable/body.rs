@@ -5,13 +5,13 @@ use std::sync::Arc;
 use haul_protocol::{Code, RequestId};
 
 use super::signal::Signal;
-use super::summed::Summed;
+use super::summed::{Summed, Words};
 use super::{MOST, Places};
 use crate::connection::file_body::{ADVANCE, AHEAD};
 use crate::connection::http::asked::Refused;
 use crate::connection::turn::Turn;
 use crate::http::head::Framing;
-use crate::http::resumable::{Checksum, Spoken};
+use crate::http::resumable::Spoken;
 use crate::refusal::Refusal;
 use crate::store::{Change, Reserved};
 use crate::uploads::ordered::Using;
@@ -27,7 +27,8 @@ pub(super) struct Told {
     pub(super) is_known: bool,
     /// The length of the file, which the client tells only now.
     pub(super) size: Option<u64>,
-    pub(super) checksum: Option<Checksum>,
+    /// The sums that it states of its bytes.
+    pub(super) words: Words,
     pub(super) framing: Framing,
 }
 
@@ -47,6 +48,8 @@ pub(in crate::connection) struct Body {
     promised: u64,
     /// The offset that no byte may pass.
     most: u64,
+    /// More bytes have come than the file has, of a client of the draft: the upload is not valid any more.
+    is_invalid: bool,
     /// When the last [`ADVANCE`] bytes were complete, in milliseconds of the server's clock.
     pub(in crate::connection) advanced: u64,
     pub(super) places: Places,
@@ -70,12 +73,12 @@ impl Body {
             }
             Err(refused) => return Err(refused),
         };
-        let Told { id, spoken, creates, is_known, size, checksum, .. } = told;
+        let Told { id, spoken, creates, is_known, size, words, .. } = told;
         // Only now: a request that is refused tells no length.
         if let Some(size) = size {
             using.receiving().set_size(using.turn(), size)?;
         }
-        let summed = checksum.map(Summed::begin);
+        let summed = (!words.is_empty()).then(|| Summed::begin(words));
         let advanced = turn.services.now();
         Ok(Self {
             id,
@@ -88,6 +91,7 @@ impl Body {
             room,
             promised,
             most,
+            is_invalid: false,
             advanced,
             places,
         })
@@ -100,7 +104,13 @@ impl Body {
         let size = known.or(told.size);
         let most = size.unwrap_or(MOST).min(services.tuning().limits.max_file);
         let len = if let Framing::Length(len) = told.framing { len } else { 0 };
-        let end = offset.checked_add(len).filter(|end| *end <= most).ok_or_else(too_many)?;
+        let end = offset.saturating_add(len);
+        if told.spoken.is_draft() && size.is_some_and(|size| end > size) {
+            return Err(longer().into());
+        }
+        if end > most {
+            return Err(too_many().into());
+        }
         let name = &using.upload().name;
         let (store, parents) = (&services.store, &turn.base.parents);
         let promised = size.unwrap_or(end);
@@ -111,16 +121,16 @@ impl Body {
         let room = store.admit(name, len)?;
         // A head keeps no room from others before its body comes.
         room.used(room.left().saturating_sub(ADVANCE));
-        if told.checksum.is_some() {
+        if !told.words.is_empty() {
             using.receiving().begin_check(using.turn())?;
         }
         Ok((most, promised, room))
     }
 
-    /// The request is refused within its bytes. Those that came count, unless the client does not know of the upload: it could
-    /// neither go on with it nor discard it.
+    /// The request is refused within its bytes. Those that came count, unless the client does not know of the upload, which it
+    /// could neither go on with nor discard, or the draft ends the upload.
     pub(in crate::connection) fn end_refused(self) {
-        if !self.is_known {
+        if !self.is_known || self.is_invalid {
             // It fails only if a newer request has the upload, and no other client knows of it.
             let _ = self.using.discard();
         }
@@ -143,8 +153,12 @@ impl Body {
         turn: &Turn<'_>,
     ) -> Result<(), Refusal> {
         let (name, store) = (&self.using.upload().name, &turn.services.store);
-        let ((offset, _), next) = (self.using.progress()?, bytes.len() as u64);
+        let ((offset, size), next) = (self.using.progress()?, bytes.len() as u64);
         let end = offset.saturating_add(next);
+        if self.spoken.is_draft() && size.is_some_and(|size| end > size) {
+            self.is_invalid = true;
+            return Err(longer());
+        }
         if end > self.most {
             return Err(too_many());
         }
@@ -169,6 +183,11 @@ impl Body {
         self.room.used(next);
         Ok(())
     }
+}
+
+/// The same, as the draft has it: not only this request is wrong.
+fn longer() -> Refusal {
+    Refusal::new(Code::BadRequest, "more bytes than Upload-Length has told")
 }
 
 fn too_many() -> Refusal {

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use haul_protocol::limits::MAX_BODY_LEN;
 use haul_protocol::{Code, EntryKind, OrderedHasher, RequestId, Token};
 
-use super::answer::location;
+use super::answer::{limits, location};
 use super::body::{Body, Told};
 use super::signal::Signal;
+use super::summed::Words;
 use super::{Entry, MOST, places};
 use crate::accounts::AccountName;
 use crate::commit::notify::waker;
 use crate::connection::Connection;
 use crate::connection::file_body::within;
 use crate::connection::http::asked::Refused;
-use crate::connection::http::change::learning;
+use crate::connection::http::change::{encoded, learning};
 use crate::connection::turn::Turn;
 use crate::hooks::question::Question;
+use crate::http::digests::{self, Stated};
 use crate::http::head::{Field, Framing, Head};
 use crate::http::response::Response;
 use crate::http::resumable::{self, Described, Spoken};
@@ -40,6 +42,7 @@ impl Connection {
     ) -> Result<Option<Arc<Question>>, Refused> {
         let checksum = resumable::checksum(head)?;
         let (described, size) = self.admit_ordered(head, query, spoken, turn)?;
+        let words = Words { checksum, digests: stated(head, size, spoken)? };
         if entry == Entry::Asks
             && let Some(question) = self.ask_about_upload(&described.name, size, turn)?
         {
@@ -80,9 +83,11 @@ impl Connection {
         let upload = OrderedUpload { name, account, size, facts };
         let receiving = Receiving::new(upload, partial, hasher, &signal.clone().into());
         let using = alone.open(receiving);
-        let is_known = self.tell_location(token, head, spoken);
+        // If the digest of the whole file is stated, all of it has to come with this request.
+        let may_go_on = head.field(Field::ReprDigest).is_none();
+        let is_known = may_go_on && self.tell_location(token, head, spoken, turn);
         let framing = head.framing;
-        let told = Told { id, spoken, creates: true, is_known, size: None, checksum, framing };
+        let told = Told { id, spoken, creates: true, is_known, size: None, words, framing };
         let body = Body::begin(told, using, signal, places, turn)?;
         self.receive_ordered(body);
         Ok(None)
@@ -100,12 +105,17 @@ impl Connection {
         if head.framing != Framing::Length(0) {
             spoken.has_type(head, true)?;
         }
+        let coding = head.field(Field::ContentEncoding);
+        if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            return Err(encoded().into());
+        }
         let size = size(head, spoken)?;
         within(size.unwrap_or(0), turn.services.tuning().limits.max_file.min(MOST))?;
         if let (Framing::Length(len), Some(size)) = (head.framing, size)
             && len > size
         {
-            return Err(Wrong::new(Status::TOO_LARGE, "more bytes than Upload-Length").into());
+            let status = if spoken.is_draft() { Status::BAD } else { Status::TOO_LARGE };
+            return Err(Wrong::new(status, "more bytes than Upload-Length").into());
         }
         described.name = turn.base.view.inward(described.name)?;
         let name = &described.name;
@@ -133,13 +143,20 @@ impl Connection {
 
     /// Tells a client of the draft where its upload is, before the answer: that comes only when all bytes have. Returns whether
     /// it was told.
-    fn tell_location(&mut self, token: Token, head: &Head, spoken: Spoken) -> bool {
+    fn tell_location(
+        &mut self,
+        token: Token,
+        head: &Head,
+        spoken: Spoken,
+        turn: &Turn<'_>,
+    ) -> bool {
         // nginx before 1.29 takes an answer before the real one for the real one.
-        let is_told = matches!(spoken, Spoken::Draft { is_known: true, .. }) && !self.is_proxied();
+        let is_told = spoken.has_answers_in_between() && !self.is_proxied();
         let Some(half) = self.half.http().filter(|_| is_told) else { return false };
         let version = head.field(Field::UploadDraftInteropVersion).unwrap_or_default();
         let before = Response::new(RESUMPTION)
             .with("Location", location(token))
+            .with("Upload-Limit", limits(turn.services))
             .with("Upload-Draft-Interop-Version", version);
         half.tell_before(&before);
         true
@@ -152,18 +169,19 @@ impl Connection {
 
 /// The size of a file, if it is known when its upload begins.
 fn size(head: &Head, spoken: Spoken) -> Result<Option<u64>, Wrong> {
-    let Spoken::Draft { completes, .. } = spoken else { return resumable::size(head) };
-    let told = resumable::number(head, Field::UploadLength, "Upload-Length is no number")?;
-    let whole = match (completes, head.framing) {
-        (Some(true), Framing::Length(len)) => Some(len),
-        _ => None,
-    };
-    match (told, whole) {
-        (Some(told), Some(whole)) if told != whole => {
-            Err(Wrong::bad("Upload-Length is not the length of a whole file"))
-        }
-        _ => Ok(told.or(whole)),
+    match spoken {
+        Spoken::Tus => resumable::size(head),
+        Spoken::Draft { .. } => resumable::told_length(head, spoken, 0),
     }
+}
+
+/// The digests that the first request states. `size`: that of the file, if it is known.
+fn stated(head: &Head, size: Option<u64>, spoken: Spoken) -> Result<Vec<Stated>, Wrong> {
+    let is_whole = match head.framing {
+        Framing::Length(len) => size == Some(len),
+        Framing::Chunked => spoken.says_complete(),
+    };
+    digests::stated_of_part(head, is_whole)
 }
 
 fn busy() -> Refusal {

@@ -15,6 +15,7 @@ mod summed;
 
 use std::sync::Arc;
 
+use answer::limits;
 use haul_protocol::limits::MAX_PARTED_SIZE;
 use haul_protocol::{Code, Right, Rights, Token};
 
@@ -22,11 +23,11 @@ use super::asked::{Asked, Refused};
 use crate::connection::Connection;
 use crate::connection::turn::Turn;
 use crate::hooks::question::Question;
-use crate::http::address::Own;
+use crate::http::address::{Address, Own};
 use crate::http::head::{Field, Head};
 use crate::http::method::Method;
 use crate::http::response::{Length, Response};
-use crate::http::resumable::{self, ALGORITHMS, EXTENSIONS, Spoken, TUS};
+use crate::http::resumable::{self, ALGORITHMS, EXTENSIONS, PATCHES, Spoken, TUS};
 use crate::http::status::{Status, Wrong};
 use crate::refusal::Refusal;
 use crate::services::places::Place;
@@ -83,12 +84,13 @@ impl Connection {
             let most = turn.services.tuning().limits.max_file.min(MOST);
             let response = Response::new(Status::NO_CONTENT)
                 .with("Allow", ALLOWED)
+                .with("Accept-Patch", PATCHES)
                 .with("Tus-Resumable", TUS)
                 .with("Tus-Version", TUS)
                 .with("Tus-Extension", EXTENSIONS)
                 .with("Tus-Max-Size", most.to_string())
                 .with("Tus-Checksum-Algorithm", ALGORITHMS)
-                .with("Upload-Limit", format!("max-size={most}"));
+                .with("Upload-Limit", limits(turn.services));
             self.begin_answer(&response, Length::Absent);
             return Ok(None);
         }
@@ -96,7 +98,8 @@ impl Connection {
         if let Some(half) = self.half.http() {
             match spoken {
                 Ok(Spoken::Tus) => half.always("Tus-Resumable", TUS),
-                Ok(Spoken::Draft { .. }) => {}
+                // Also one that refuses a request because of a limit.
+                Ok(Spoken::Draft { .. }) => half.always("Upload-Limit", limits(turn.services)),
                 Err(_) => half.always("Tus-Version", TUS),
             }
         }
@@ -126,6 +129,13 @@ impl Connection {
             _ => Err(Wrong::only(ALLOWED).into()),
         }
     }
+}
+
+/// Whether a request brings the first part of a file to an address where the rest can't follow. Another server might begin a
+/// resumable upload there.
+pub(super) fn is_misplaced(head: &Head, target: &Address) -> bool {
+    let takes_uploads = matches!(target, Address::Own(own) if own.split().0 == "tus");
+    !takes_uploads && head.method.changes() && resumable::is_first_part(head)
 }
 
 /// The method of a request: a client that can't send all of them may put it into a field.

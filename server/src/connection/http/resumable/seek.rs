@@ -7,6 +7,7 @@ use super::body::{Body, Told};
 use super::seeking::{Append, Seeking, Stage, Wanted};
 use super::settle::Settled;
 use super::signal::Signal;
+use super::summed::Words;
 use super::{MOST, places, unknown};
 use crate::accounts::AccountName;
 use crate::commit::notify::waker;
@@ -15,6 +16,7 @@ use crate::connection::file_body::within;
 use crate::connection::http::asked::Refused;
 use crate::connection::job::Job;
 use crate::connection::turn::Turn;
+use crate::http::digests;
 use crate::http::head::{Field, Framing, Head};
 use crate::http::method::Method;
 use crate::http::response::Response;
@@ -171,15 +173,18 @@ impl Connection {
                     .map_err(|errno| StoreError::new("forget", &upload.name, errno))?;
                 half.answer_empty(&Response::new(Status::NO_CONTENT));
             }
-            // The last word of a client of the draft, which has no bytes.
-            Wanted::Bytes(Append { offset, framing: Framing::Length(0), .. })
-                if *offset == size =>
+            Wanted::Bytes(append) if append.offset != size => {
+                let (response, text) = elsewhere(Some(size));
+                half.answer(&response, text.as_bytes());
+            }
+            // The last word of a client of the early draft, which has no bytes.
+            Wanted::Bytes(Append { framing: Framing::Length(0), .. })
+                if seeking.spoken.is_whole_at_its_length() =>
             {
                 half.answer_empty(&taken(turn.services, seeking.spoken, progress));
             }
             Wanted::Bytes(_) => {
-                let (response, text) = elsewhere(Some(size));
-                half.answer(&response, text.as_bytes());
+                return Err(Wrong::bad("the upload is complete: nothing can be appended").into());
             }
         }
         Ok(())
@@ -206,32 +211,39 @@ impl Connection {
             Wanted::Progress => {
                 let flush = receiving.settle(using.turn())?;
                 // All bytes are here, but the file is not, because the change was refused, or the server has crashed.
-                let is_whole = size == Some(offset);
+                let is_whole = size == Some(offset) && spoken.is_whole_at_its_length();
                 let progress = Progress { offset, size, is_whole };
                 let response = asked(turn.services, using.upload(), spoken, progress);
+                let text = String::new();
                 self.answer_settled(
-                    Settled { id, using, response, is_whole, flush, _places: places },
+                    Settled { id, using, response, text, is_whole, flush, _places: places },
                     turn,
                 )
             }
-            Wanted::Bytes(Append { offset: wanted, size: told, checksum, framing }) => {
-                if wanted != offset {
-                    // An offset that is not on the disk yet, or is the end of a file that is not there, `HEAD` alone tells.
-                    let lasts = receiving.settle(using.turn())?.is_none() && size != Some(offset);
-                    let (response, text) = elsewhere(lasts.then_some(offset));
-                    if let Some(half) = self.half.http() {
-                        half.answer(&response, text.as_bytes());
-                    }
-                    return Ok(());
-                }
+            Wanted::Bytes(Append { offset: wanted, .. }) if wanted != offset => {
+                let flush = receiving.settle(using.turn())?;
+                // A client of tus takes the end of the file for the file, which is not there: only `HEAD` tells.
+                let is_end = size == Some(offset) && !spoken.is_draft();
+                let (response, text) = elsewhere((!is_end).then_some(offset));
+                let (flush, is_whole) = (flush.filter(|_| !is_end), false);
+                self.answer_settled(
+                    Settled { id, using, response, text, is_whole, flush, _places: places },
+                    turn,
+                )
+            }
+            Wanted::Bytes(append) => {
+                let told = append.size;
                 if let Some(told) = told {
                     if size.is_some_and(|size| size != told) || told < offset {
-                        return Err(Wrong::bad("Upload-Length is not that of the upload").into());
+                        let why = "the length is another one than that of the upload";
+                        return Err(Wrong::bad(why).into());
                     }
                     within(told, turn.services.tuning().limits.max_file.min(MOST))?;
                 }
+                let framing = append.framing;
+                let words = append.words(size.or(told))?;
                 let (creates, is_known, size) = (false, true, told);
-                let told = Told { id, spoken, creates, is_known, size, checksum, framing };
+                let told = Told { id, spoken, creates, is_known, size, words, framing };
                 let places = places.map_or_else(|| super::places(turn), Ok)?;
                 let body = Body::begin(told, using, signal, places, turn)?;
                 self.receive_ordered(body);
@@ -244,11 +256,24 @@ impl Connection {
 /// The bytes that a `PATCH` announces.
 fn append(head: &Head, spoken: Spoken) -> Result<Append, Wrong> {
     spoken.has_type(head, false)?;
-    let offset = resumable::number(head, Field::UploadOffset, "Upload-Offset is no number")?;
+    let why = "Upload-Offset is no number";
+    let offset = resumable::number(head, spoken, Field::UploadOffset, why)?;
     let offset = offset.ok_or(Wrong::bad("no Upload-Offset"))?;
-    let size = resumable::number(head, Field::UploadLength, "Upload-Length is no number")?;
+    let size = resumable::told_length(head, spoken, offset)?;
     let checksum = resumable::checksum(head)?;
-    Ok(Append { offset, size, checksum, framing: head.framing })
+    let digests = [false, true].map(|is_whole| digests::stated_of_part(head, is_whole));
+    Ok(Append { offset, size, checksum, digests, framing: head.framing })
+}
+
+impl Append {
+    /// The sums that it states. `size`: that of the file, if it is known.
+    fn words(self, size: Option<u64>) -> Result<Words, Wrong> {
+        let len = if let Framing::Length(len) = self.framing { Some(len) } else { None };
+        let is_whole = self.offset == 0 && len.is_some() && len == size;
+        let [of_part, of_whole] = self.digests;
+        let digests = if is_whole { of_whole? } else { of_part? };
+        Ok(Words { checksum: self.checksum, digests })
+    }
 }
 
 /// The name of an upload's files.

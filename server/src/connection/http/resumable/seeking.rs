@@ -6,8 +6,10 @@ use haul_protocol::{RequestId, Token};
 
 use super::Places;
 use super::signal::Signal;
+use crate::http::digests::Stated;
 use crate::http::head::Framing;
 use crate::http::resumable::{Checksum, Spoken};
+use crate::http::status::Wrong;
 use crate::store::{JournalReading, OrderedUpload, Restoring};
 use crate::uploads::ordered::{Busy, Waiting};
 
@@ -38,6 +40,8 @@ pub(super) struct Append {
     /// The size of the file, if it is told only now.
     pub(super) size: Option<u64>,
     pub(super) checksum: Option<Checksum>,
+    /// The digests that it states, if it has a part of the file and if it has all of it.
+    pub(super) digests: [Result<Vec<Stated>, Wrong>; 2],
     pub(super) framing: Framing,
 }
 

@@ -5,6 +5,7 @@ use haul_protocol::RequestId;
 use super::Places;
 use super::answer::{Progress, created, taken};
 use super::body::Body;
+use super::summed::Summed;
 use crate::commit::notify::ReplyTo;
 use crate::connection::Connection;
 use crate::connection::file_body::past;
@@ -12,8 +13,7 @@ use crate::connection::http::asked::Refused;
 use crate::connection::sink::Sink;
 use crate::connection::turn::Turn;
 use crate::http::response::Response;
-use crate::http::resumable::Spoken;
-use crate::http::status::{Status, Wrong};
+use crate::http::status::Wrong;
 use crate::store::{Change, Flush};
 use crate::uploads::ordered::{Using, overtaken};
 
@@ -23,6 +23,8 @@ pub(in crate::connection::http) struct Settled {
     pub(super) id: RequestId,
     pub(super) using: Using,
     pub(super) response: Response,
+    /// The text of that answer; empty if there is none.
+    pub(super) text: String,
     pub(super) is_whole: bool,
     pub(super) flush: Option<Flush>,
     /// Held as long as the upload is open.
@@ -67,34 +69,37 @@ impl Connection {
     fn settle_body(&mut self, body: Body, turn: &mut Turn<'_>) -> Result<(), Refused> {
         let Body { id, spoken, creates, using, summed, places, .. } = body;
         let (receiving, own) = (using.receiving(), using.turn());
-        if summed.is_some_and(|summed| !summed.holds()) {
+        if let Some(Err(wrong)) = summed.map(Summed::check) {
             receiving.roll_back(own);
             if creates {
                 // Its client is not told of it, and could not discard it.
                 using.discard()?;
             }
-            let why = "the bytes are not those of Upload-Checksum, and were not taken";
-            return Err(Wrong::new(Status::CHECKSUM, why).into());
+            return Err(wrong.into());
         }
         let flush = receiving.settle(own)?;
         let (offset, mut size) = using.progress()?;
-        if matches!(spoken, Spoken::Draft { completes: Some(true), .. }) && size != Some(offset) {
+        if spoken.says_complete() && size != Some(offset) {
             if size.is_some() {
                 return Err(Wrong::bad("the file has fewer bytes than Upload-Length").into());
             }
             receiving.set_size(own, offset)?;
             size = Some(offset);
         }
-        // There are clients of the draft that tell the size at first, and of no request that it completes the file.
-        let completes = size == Some(offset);
-        let progress = Progress { offset, size, is_whole: completes };
+        let is_whole =
+            size == Some(offset) && (spoken.says_complete() || spoken.is_whole_at_its_length());
+        let progress = Progress { offset, size, is_whole };
         let services = turn.services;
+        if let Some(half) = self.half.http().filter(|_| is_whole && spoken.is_draft()) {
+            // So a client of the draft knows that an error is one of the file, and not of its bytes.
+            half.always("Upload-Complete", "?1");
+        }
         let response = match creates {
             true => created(services, using.token(), spoken, progress),
             false => taken(services, spoken, progress),
         };
-        let is_whole = completes;
-        let settled = Settled { id, using, response, is_whole, flush, _places: Some(places) };
+        let (text, places) = (String::new(), Some(places));
+        let settled = Settled { id, using, response, text, is_whole, flush, _places: places };
         self.answer_settled(settled, turn)
     }
 
@@ -107,16 +112,16 @@ impl Connection {
         let id = settled.id;
         let Some(half) = self.half.http() else { return Ok(()) };
         if settled.is_whole {
-            half.will_answer(settled.response);
+            half.will_answer(settled.response, settled.text);
             let (change, publishing) = settled.using.commit(past())?;
             self.submit(ReplyTo::Ack(id), change, Some(publishing), turn);
             return Ok(());
         }
         let Some(flush) = settled.flush.take() else {
-            half.answer_empty(&settled.response);
+            half.answer_text(&settled.response, &settled.text);
             return Ok(());
         };
-        half.will_answer(settled.response.clone());
+        half.will_answer(settled.response.clone(), settled.text.clone());
         // Its journal must be open until the flush is noted there.
         if let Some(http) = self.http() {
             http.settled = Some(Box::new(settled));
