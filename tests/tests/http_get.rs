@@ -72,6 +72,37 @@ fn headers_of_a_file_tell_its_state_and_let_nothing_run() {
     );
 }
 
+/// SHA-256 of `abc`, and SHA-512.
+const ABC: &str = "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:";
+const ABC_512: &str = "sha-512=:3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw==:";
+
+#[test]
+fn digest_that_a_client_wants_is_told_if_the_file_is_small() {
+    let server = with_file("a", b"abc");
+    fs::write(server.root().join("large"), vec![0; 1024 * 1024 + 1]).unwrap();
+    fs::write(server.root().join("most"), vec![0; 1024 * 1024]).unwrap();
+    let told = |first: &str, fields: &str| {
+        let reply = ask(server.address(), first, fields, b"");
+        assert!(matches!(reply.status, 200 | 206), "{}", reply.head);
+        reply.field("Repr-Digest").to_owned()
+    };
+    let want = "Want-Repr-Digest: sha-512=3, sha-256=10, md5=1\r\n";
+    for (first, fields) in [("GET /a", ""), ("HEAD /a", ""), ("GET /a", "Range: bytes=1-1\r\n")] {
+        assert_eq!(told(first, &format!("{want}{fields}")), ABC, "{first} {fields}");
+    }
+    assert_eq!(told("GET /a", "Want-Repr-Digest: sha-512=1\r\n"), ABC_512);
+    for fields in [
+        "",
+        "Want-Repr-Digest: sha-256=0\r\n",
+        "Want-Repr-Digest: md5=1\r\n",
+        "Want-Repr-Digest: {\r\n",
+    ] {
+        assert_eq!(told("GET /a", fields), "", "{fields}");
+    }
+    assert!(told("GET /most", want).starts_with("sha-256=:"));
+    assert_eq!(told("GET /large", want), "");
+}
+
 /// The digest that the server has kept is told as the ETag: so a client can go on with a file and know that it is the same.
 #[test]
 fn etag_of_a_large_file_is_its_digest() {

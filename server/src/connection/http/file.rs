@@ -3,10 +3,12 @@
 use haul_protocol::{Code, EntryKind, Name};
 
 use super::asked::{Asked, Refused};
+use super::stated::context;
 use crate::audit::access::Reading;
 use crate::connection::Connection;
 use crate::connection::turn::Turn;
-use crate::http::head::Field;
+use crate::http::digests;
+use crate::http::head::{Field, Head};
 use crate::http::media::Media;
 use crate::http::method::Method;
 use crate::http::range::{Wanted, wanted};
@@ -29,6 +31,12 @@ pub(in crate::connection) struct Sending {
     reading: Option<Box<Reading>>,
     _place: Place,
 }
+
+/// Bytes of the largest file that is read for its digest before the answer begins.
+const SUMMED: u64 = 1024 * 1024;
+
+/// Bytes of it that are read at once.
+const PIECE: usize = 64 * 1024;
 
 impl Sending {
     /// Bytes of memory that it takes.
@@ -103,6 +111,10 @@ impl Connection {
                 return Ok(None);
             }
         };
+        let response = match file_digest(&file, head, turn) {
+            Some(digest) => response.with("Repr-Digest", digest),
+            None => response,
+        };
         let media = Media::of(name.split().1);
         let response = response.with("Accept-Ranges", "bytes").with("Content-Type", media.name);
         let response = match media.is_saved {
@@ -152,4 +164,22 @@ impl Connection {
             }
         }
     }
+}
+
+/// The digest of a file in an algorithm that the client wants, if the file is small; of a large one it would have to be read whole
+/// before the first byte of the answer.
+fn file_digest(file: &Readable, head: &Head, turn: &mut Turn<'_>) -> Option<String> {
+    let algorithm = digests::wanted(head).filter(|_| file.size() <= SUMMED)?;
+    let (mut context, mut at) = (context(algorithm), 0);
+    let mut room = vec![0; usize::try_from(file.size()).ok()?.min(PIECE)];
+    while at < file.size() {
+        let most =
+            usize::try_from(file.size() - at).map_or(room.len(), |left| left.min(room.len()));
+        let read = file.read(at, &mut room[..most]).ok()?;
+        context.update(&room[..read]);
+        turn.share.took(read);
+        at += read as u64;
+    }
+    file.check_unchanged().ok()?;
+    Some(digests::value(algorithm, context.finish().as_ref()))
 }
