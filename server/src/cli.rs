@@ -15,6 +15,7 @@ use crate::error::StartError;
 use crate::hooks::host::HookHost;
 use crate::hooks::post::HookPost;
 use crate::http::forwarded::TrustedProxy;
+use crate::http::origins::HttpOrigin;
 use crate::log::LogFormat;
 pub use crate::maintenance::environment::Environment;
 use crate::maintenance::key::{Fingerprint, Key};
@@ -133,6 +134,11 @@ pub struct Arguments {
     /// Addresses and "localhost" are always known.
     #[arg(long, value_name = "NAME", env = "HAULD_HTTP_HOST", value_delimiter = ',')]
     pub http_host: Vec<String>,
+
+    /// Origin of pages of another server that may ask here with a token, such as https://app.example; may be given several times.
+    /// All other pages may change and read nothing.
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    pub http_origin: Vec<HttpOrigin>,
 
     /// Proxy that says for which client it asks (X-Forwarded-For and the like): its address, or ADDR/BITS for all that begin with
     /// these bits; may be given several times. By it other machines reach the server, so they need accounts and https://.
@@ -420,6 +426,7 @@ impl Arguments {
                 .zip(self.key.clone())
                 .map(|(chain, key)| CertificateFiles { chain, key }),
             http_hosts: self.http_host.clone(),
+            http_origins: self.http_origin.clone(),
             trusted_proxies: self.trusted_proxy.clone(),
             audit: self.audit.clone(),
             access_log: self

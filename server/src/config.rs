@@ -7,6 +7,7 @@ use std::time::Duration;
 use haul_protocol::limits;
 
 use crate::http::forwarded::TrustedProxy;
+use crate::http::origins::HttpOrigin;
 use crate::log::LogFormat;
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
@@ -47,6 +48,8 @@ pub struct Config {
     pub certificate: Option<CertificateFiles>,
     /// Names by which browsers and other clients of HTTP may call this server, besides addresses and `localhost`. Default: none.
     pub http_hosts: Vec<String>,
+    /// Origins of pages of other servers that may ask here with a token. Default: none.
+    pub http_origins: Vec<HttpOrigin>,
     /// Proxies that are believed for which client they ask. Default: none.
     pub trusted_proxies: Vec<TrustedProxy>,
     /// File to which the audit log is appended. Default: none.
@@ -98,6 +101,7 @@ impl Config {
             config_dir: None,
             certificate: None,
             http_hosts: Vec::new(),
+            http_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             audit: None,
             access_log: None,
@@ -132,6 +136,7 @@ impl Config {
             ("config-dir", a.config_dir != b.config_dir),
             ("cert, key", a.certificate != b.certificate),
             ("http-host", a.http_hosts != b.http_hosts),
+            ("http-origin", a.http_origins != b.http_origins),
             ("trusted-proxy", a.trusted_proxies != b.trusted_proxies),
             ("audit", a.audit != b.audit),
             ("access-log", path(a) != path(b)),

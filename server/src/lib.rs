@@ -68,6 +68,7 @@ pub use announcer::{Announcer, Responding, may_announce};
 pub use config::{AccessLogFile, CertificateFiles, Config, Durability, Tls};
 pub use error::StartError;
 pub use http::forwarded::{TrustedProxy, TrustedProxyError};
+pub use http::origins::{HttpOrigin, HttpOriginError};
 pub use keys::KeyError;
 pub use log::LogFormat;
 pub use net::given::Given;

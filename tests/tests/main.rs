@@ -91,6 +91,7 @@ mod hooks_url;
 mod hostile_server;
 mod http_accounts;
 mod http_get;
+mod http_origins;
 mod http_peers;
 mod http_proxied;
 mod http_proxies;

@@ -41,6 +41,11 @@ fn name(host: &str) -> Option<&str> {
     (is_whole && !name.is_empty() && name.bytes().all(is_letter)).then_some(name)
 }
 
+/// Whether this is a name or an address, perhaps with a port.
+pub(super) fn is_authority(text: &str) -> bool {
+    name(text).is_some()
+}
+
 /// Whether an `Origin` is the server that `host` is the `Host` of. Over TLS a page in clear is not: anybody on the way may have made
 /// it. In clear a page over TLS may be, from a proxy in front of this server.
 pub(crate) fn is_own(origin: &str, host: &str, over_tls: bool) -> bool {

@@ -28,6 +28,7 @@ pub(crate) mod machine;
 pub(crate) mod media;
 pub(crate) mod method;
 pub(crate) mod mtime;
+pub(crate) mod origins;
 mod outbox;
 pub(crate) mod page;
 mod percent;

@@ -25,6 +25,7 @@ use crate::hooks::program::{Callee, Host, check};
 use crate::hooks::{BEFORE_PUT, ON_COMMIT, OnCommit, Program};
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
+use crate::http::origins::Origins;
 use crate::keys::Keys;
 use crate::keys::directory::Directory;
 use crate::monitor::Monitor;
@@ -141,6 +142,7 @@ impl Listening {
             invitation,
             tuning,
             hosts: Hosts::new(&config.http_hosts),
+            origins: Origins::new(&config.http_origins),
             proxies: Proxies::new(&config.trusted_proxies),
             may_be_in_clear: config.insecure,
             places,

@@ -25,6 +25,7 @@ use crate::hooks::before_put::BeforePut;
 use crate::hooks::{self, OnCommit, Reserved};
 use crate::http::forwarded::Proxies;
 use crate::http::host::Hosts;
+use crate::http::origins::Origins;
 use crate::keys::Keys;
 use crate::locks::{Mutex, Rank};
 use crate::metrics::Metrics;
@@ -76,6 +77,8 @@ pub(crate) struct Services {
     tuned: Tuned,
     /// The names by which clients of HTTP may call the server.
     pub(crate) hosts: Hosts,
+    /// Pages of other servers that may ask here.
+    pub(crate) origins: Origins,
     /// Proxies that are believed for whom they ask.
     pub(crate) proxies: Proxies,
     /// Whether a client of another machine may reach such a proxy in clear.
@@ -98,6 +101,7 @@ pub(crate) struct Settings {
     pub(crate) invitation: Option<Invitation>,
     pub(crate) tuning: Tuning,
     pub(crate) hosts: Hosts,
+    pub(crate) origins: Origins,
     pub(crate) proxies: Proxies,
     pub(crate) may_be_in_clear: bool,
     /// Files whose bytes may have come in part.
@@ -122,6 +126,7 @@ impl Services {
             invitation,
             tuning,
             hosts,
+            origins,
             proxies,
             may_be_in_clear,
             places,
@@ -154,6 +159,7 @@ impl Services {
             invitation,
             tuned: Tuned::new(tuning),
             hosts,
+            origins,
             proxies,
             may_be_in_clear,
             clock: Clock::default(),

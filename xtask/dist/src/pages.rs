@@ -73,7 +73,8 @@ fn settings(command: &Command) -> String {
     page.control("SH", ["DESCRIPTION"]);
     for paragraph in [
         "A file of settings in TOML. Each key is the name of an option of hauld(8) without dashes in front; sizes and times \
-         are texts in quotes, numbers, true and false need none. listen and http-host take several values.",
+         are texts in quotes, numbers, true and false need none. listen, http-host, http-origin \
+         and trusted-proxy take several values.",
         "An option on the command line counts first, then the variable HAULD_NAME of the environment, then the file, then \
          the default. A key that is no setting, and a value that no option takes, is an error: hauld tells all errors, and \
          serves nothing.",

@@ -16,6 +16,7 @@ mod own;
 pub(super) mod page;
 mod proxied;
 pub(super) mod resumable;
+mod shared;
 pub(super) mod stated;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,6 +42,7 @@ use crate::services::Services;
 use asked::{Asked, Refused};
 use directory::Directory;
 use page::several::Several;
+use shared::is_shared;
 
 /// Bytes of a body that is of no use, and is thrown away so that the connection can go on.
 const MOST_SKIPPED: u64 = 64 * 1024;
@@ -125,11 +127,14 @@ impl Connection {
         self.seen().asks(head.method.word());
         let services = turn.services;
         let came = self.comes_by_proxy(&mut head, services);
+        self.share(&mut head, services);
         let over_tls = self.came_over_tls();
         let target = match came.and_then(|()| meant(&head, over_tls, services)) {
             Ok(target) => target,
             Err(wrong) => return self.refuse_http(id, wrong.into()),
         };
+        let asked = self.answer_preflight(Asked { id, head, target }, services);
+        let Some(Asked { id, head, target }) = asked else { return };
         let asked = match target {
             Address::Entry(_) => Asked { id, head, target },
             Address::Own(target) => {
@@ -292,9 +297,12 @@ fn meant(head: &Head, over_tls: bool, services: &Services) -> Result<Address, Wr
         return Err(Wrong::new(Status::MISDIRECTED, why));
     }
     let is_of_another = |origin: &str| !host.is_some_and(|host| is_own(origin, host, over_tls));
-    if head.method.changes() && head.field(Field::Origin).is_some_and(is_of_another) {
-        let why = "a page of another server may change nothing here";
-        return Err(Wrong::new(Status::FORBIDDEN, why));
+    let other = head.field(Field::Origin).filter(|origin| is_of_another(origin));
+    let why = "a page of another server may change nothing here (hauld --http-origin)";
+    let foreign = Wrong::new(Status::FORBIDDEN, why);
+    let is_named = other.is_none_or(|origin| services.origins.knows(origin));
+    if head.method.changes() && !is_named {
+        return Err(foreign);
     }
     match head.method {
         Method::Unserved => return Err(unserved()),
@@ -312,6 +320,9 @@ fn meant(head: &Head, over_tls: bool, services: &Services) -> Result<Address, Wr
         && host.is_some_and(|host| !host.eq_ignore_ascii_case(authority))
     {
         return Err(Wrong::bad("the address has another authority than Host"));
+    }
+    if head.method.changes() && other.is_some() && !is_shared(&target) {
+        return Err(foreign);
     }
     Ok(target)
 }
