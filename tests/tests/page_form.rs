@@ -138,6 +138,18 @@ fn large_file_in_a_form_is_staged_as_it_comes() {
     assert!(server.root().join("c/made by curl").is_dir());
 }
 
+/// The length of bytes as gzip packs them.
+fn gzipped(bytes: &[u8]) -> usize {
+    let mut gzip = Command::new("gzip")
+        .args(["-9c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    gzip.stdin.take().unwrap().write_all(bytes).unwrap();
+    gzip.wait_with_output().unwrap().stdout.len()
+}
+
 #[test]
 fn script_of_the_page_is_asked_for_once() {
     let server = server();
@@ -158,6 +170,34 @@ fn script_of_the_page_is_asked_for_once() {
     }
     assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
     assert!(script.body.len() + page.body.len() < 40 * 1024, "more than 40 KiB");
+    // Packed it is the same script, in a third of the bytes.
+    let place = TempDir::new().unwrap();
+    let (file, url) =
+        (place.path().join("packed"), format!("http://{}/.haul/page/page.js", server.address()));
+    let _ = curled(&[
+        "-H",
+        "Accept-Encoding: br;q=1.0, gzip;q=0.8",
+        "-o",
+        file.to_str().unwrap(),
+        &url,
+    ]);
+    let packed = fs::read(&file).unwrap();
+    let output = Command::new("gzip").args(["-dc", file.to_str().unwrap()]).output().unwrap();
+    assert!(output.stdout == script.body && packed.len() * 3 < script.body.len());
+    let reply = ask(server.address(), "HEAD /.haul/page/page.js", "Accept-Encoding: gzip\r\n", b"");
+    assert_eq!((reply.field("Content-Encoding"), reply.field("Vary")), ("gzip", "Accept-Encoding"));
+    assert_eq!(reply.field("ETag"), script.field("ETag"));
+    for none in ["gzip;q=0", "identity", "br"] {
+        let fields = format!("Accept-Encoding: {none}\r\n");
+        let reply = ask(server.address(), "HEAD /.haul/page/page.js", &fields, b"");
+        assert_eq!(reply.field("Content-Encoding"), "", "{none}");
+    }
+    // With the style, which is in the page itself: what a first visit costs.
+    let text = page.text();
+    let style =
+        text.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).unwrap();
+    let style = gzipped(style.as_bytes());
+    assert!(packed.len() + style <= 12 * 1024, "{} and {style} bytes", packed.len());
     let known = format!("If-None-Match: {}\r\n", script.field("ETag"));
     assert_eq!(ask(server.address(), "GET /.haul/page/page.js", &known, b"").status, 304);
     assert_eq!(ask(server.address(), "GET /.haul/page/other", "", b"").status, 404);
