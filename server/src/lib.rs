@@ -63,6 +63,13 @@ mod symlinks;
 mod uploads;
 mod versions;
 
+/// Doors for the fuzz targets of server/fuzz.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::http::fuzzing::{bodies, http, streams, tus};
+}
+
 #[doc(hidden)]
 pub use announcer::{Announcer, Responding, may_announce};
 pub use config::{AccessLogFile, CertificateFiles, Config, Durability, Tls};

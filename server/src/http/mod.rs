@@ -17,6 +17,8 @@ mod exchange;
 pub(crate) mod forwarded;
 #[cfg(test)]
 mod forwarded_tests;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub(crate) mod half;
 #[cfg(test)]
 mod half_tests;

@@ -275,6 +275,7 @@ fn queried(query: &str, word: &str) -> Result<Option<Vec<u8>>, Wrong> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::fuzzing;
     use super::*;
 
     fn head(fields: &str) -> Head {
@@ -419,16 +420,41 @@ mod tests {
         assert!(metadata(&format!("{},999", keys.join(","))).is_err());
     }
 
+    /// A field of metadata with values in base64, right ones and nearly right ones.
+    fn pairs() -> impl Strategy<Value = String> {
+        let key =
+            prop::sample::select(vec!["filename", "relativePath", "name", "mtime", "replace", "x"]);
+        let value = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..20),
+            "[a./ü\\-0-9]{0,12}".prop_map(String::into_bytes),
+            prop::sample::select(vec!["yes", "no", "null", "1.5", ".haul/x", "..", "a/b"])
+                .prop_map(|text| text.as_bytes().to_vec()),
+        ];
+        let pair = (key, value).prop_map(|(key, value)| format!("{key} {}", BASE64.encode(&value)));
+        prop::collection::vec(pair, 0..4).prop_map(|pairs| pairs.join(","))
+    }
+
     proptest! {
         /// Nothing makes the parsers panic, and no file gets a name that the protocol does not have.
         #[test]
-        fn any_field_is_read_or_refused(text in "[ -~]{0,60}", query in "[!-~]{0,30}") {
-            for field in ["Upload-Metadata", "Upload-Length", "Upload-Checksum", "Upload-Complete"] {
-                let head = head(&format!("{field}: {text}\r\n"));
-                if let Ok(described) = described(&head, &query) {
-                    prop_assert_eq!(Name::parse(described.name.as_bytes()), Ok(described.name));
-                }
-                let _ = (size(&head), checksum(&head), spoken(&head));
+        fn any_field_is_read_or_refused(
+            metadata in pairs(),
+            text in "[ -~]{0,60}",
+            number in "[0-9]{0,22}",
+            query in "(name=|to=)?[!-~]{0,30}",
+        ) {
+            for (field, value) in [
+                ("Upload-Metadata", &metadata),
+                ("Upload-Metadata", &text),
+                ("Upload-Length", &text),
+                ("Upload-Length", &number),
+                ("Upload-Complete: ?1\r\nContent-Length: 7\r\nUpload-Offset", &number),
+                ("Upload-Checksum", &text),
+                ("Upload-Complete", &text),
+                ("Content-Digest", &text),
+                ("Want-Repr-Digest", &text),
+            ] {
+                fuzzing::tus(format!("{query}\n{field}: {value}\r\n").as_bytes());
             }
         }
     }

@@ -6,7 +6,7 @@ mod live;
 pub(crate) mod lock;
 pub(crate) mod properties;
 pub(crate) mod xml;
-mod xml_reader;
+pub(super) mod xml_reader;
 #[cfg(test)]
 mod xml_tests;
 

@@ -10,7 +10,7 @@ use super::xml::{Element, Node, Tag, XML, is_letter};
 use crate::http::status::{Status, Wrong};
 
 /// Bytes of the longest document.
-pub(super) const MAX_BYTES: usize = 64 * 1024;
+pub(in crate::http) const MAX_BYTES: usize = 64 * 1024;
 
 /// Elements within each other.
 const MAX_DEPTH: usize = 32;
