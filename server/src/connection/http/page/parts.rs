@@ -66,8 +66,10 @@ fn packed(name: &str) -> Option<&'static [u8]> {
     PACKED.get(at).map(Vec::as_slice).filter(|packed| !packed.is_empty())
 }
 
-/// Empty if that fails, which it does not in memory.
+/// Without the lines that are comments. Empty if that fails, which it does not in memory.
 fn pack(text: &str) -> Vec<u8> {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let code: String = text.split_inclusive('\n').filter(is_code).collect();
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).unwrap_or_default()
+    encoder.write_all(code.as_bytes()).and_then(|()| encoder.finish()).unwrap_or_default()
 }
