@@ -100,11 +100,6 @@ pub(super) fn all() -> Vec<Kind> {
             Forever(vec![b'x'; 4 << 10]),
         ]),
     );
-    add(
-        "speaks HTTP, sends on",
-        all,
-        vec![Send(b"GET / HTTP/1.1\r\n".to_vec()), Forever(vec![b'x'; 4 << 10])],
-    );
     // Sorting them takes long, and four of them are kept.
     add("names of listed directories", 24, greeted([Send(list_wide()), Read(1)]));
     // No list has the names of another one, and none is done: its peer reads nothing. More of them take longer to sort
@@ -128,6 +123,7 @@ pub(super) fn all() -> Vec<Kind> {
         greeted([Send([waiting_check(1), pings_behind(2)].concat())]),
     );
     behind("rest: behind a full queue of changes", greeted([Send(many_directories())]));
+    kinds.extend(super::http::kinds());
     kinds.extend(super::tls::kinds());
     kinds
 }

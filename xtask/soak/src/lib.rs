@@ -6,6 +6,7 @@
 
 mod gauge;
 mod ground;
+mod http;
 mod kind;
 mod peers;
 mod report;

@@ -260,6 +260,10 @@ impl<'a> Sender<'a> {
                 self.counts.one(What::GoneFor);
             }
             409 if self.upload.has_rivals() => self.counts.one(What::Overtaken),
+            // Another client has sent the last word of the draft meanwhile.
+            400 if self.upload.has_rivals() && reply.text().contains("is complete") => {
+                self.counts.one(What::Overtaken);
+            }
             503 => self.counts.one(What::Busy),
             507 if self.may_be_full => self.counts.one(What::NoSpace),
             // The server could not write the journal of the upload, and opens it anew for the next request.
