@@ -65,6 +65,11 @@ fn headers_of_a_file_tell_its_state_and_let_nothing_run() {
     assert_eq!(again("Range: bytes=1-2\r\n"), 206);
     let beyond = ask(server.address(), "GET /page.html", "Range: bytes=99-\r\n", b"");
     assert_eq!((beyond.status, beyond.field("Content-Range")), (416, "bytes */25"));
+    // So it is on the network drive.
+    let drive = ask(server.address(), "GET /.haul/dav/page.html", "", b"");
+    for name in ["Content-Disposition", "Content-Security-Policy", "X-Content-Type-Options"] {
+        assert_eq!(drive.field(name), reply.field(name), "{}", drive.head);
+    }
     let image = ask(server.address(), "GET /a.png", "", b"");
     assert_eq!(
         (image.field("Content-Type"), image.field("Content-Disposition")),
@@ -254,6 +259,25 @@ fn client_that_reads_nothing_keeps_nobody_waiting() {
 }
 
 /// A file that changes while it is read is not joined from two states: the client sees that the answer is not whole.
+/// A peer that reads nothing is given up after `--body-timeout`: not before, and with all that it held.
+#[test]
+fn client_that_reads_nothing_is_ended_in_its_time() {
+    let server = server_with(&["--body-timeout", "1s"]);
+    let file = File::create(server.root().join("large")).unwrap();
+    file.set_len(1 << 30).unwrap();
+    let files = || {
+        let all = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+        let links = all.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        links.filter(|link| link.ends_with("large")).count()
+    };
+    let mut peer = HttpPeer::connect(server.address());
+    peer.ask("GET /large", "", b"");
+    eventually("the file is sent", || files() == 1);
+    eventually("the server has given up", || files() == 0);
+    let sent = peer.rest().len();
+    assert!(sent > 0 && sent < 1 << 30, "{sent} bytes");
+}
+
 #[test]
 fn file_that_shrinks_while_it_is_read_breaks_the_answer_off() {
     let server = server();

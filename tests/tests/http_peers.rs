@@ -2,7 +2,7 @@
 
 use haul_tests::http::{HttpPeer, ask};
 use haul_tests::prelude::*;
-use haul_tests::tls::TlsPeer;
+use haul_tests::tls::{TlsPeer, usual};
 
 const OTHER: &str = "GET /second HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -25,6 +25,12 @@ fn requests_over_one_connection_are_answered_in_their_order() {
     // GET with a body swallows it.
     peer.ask("GET /a", "Content-Length: 5\r\n", b"GET /");
     assert_eq!(peer.receive().body, b"aaa");
+    // So does HEAD, whose answer has no body, also in pieces behind its head.
+    peer.ask("HEAD /a", "Content-Length: 5\r\n", b"GET");
+    peer.send(b" /");
+    assert_eq!(peer.receive_of("HEAD").field("Content-Length"), "3");
+    peer.ask("HEAD /a", "Transfer-Encoding: chunked\r\n", b"5\r\nGET /\r\n0\r\n\r\n");
+    assert_eq!(peer.receive_of("HEAD").field("Content-Length"), "3");
     peer.ask("PROPFIND /a", "Content-Length: 5\r\nDepth: 0\r\n", b"GET /");
     // Its body is to be XML.
     assert_eq!(peer.receive().status, 400);
@@ -285,6 +291,20 @@ fn http_is_spoken_in_tls_and_sent_away_where_it_has_to_be() {
     let url = format!("https://{}/a", server.address());
     let output = haul_tests::http::curled(&["-k", "-w", " %{http_version}", &url]);
     assert_eq!(output, b"bytes 1.1");
+    // A client that would rather speak HTTP/2 is told that it is not spoken, and one that speaks nothing else gets no connection.
+    for (offered, chosen) in [
+        (&["h2", "http/1.1"][..], Some(Some("http/1.1"))),
+        (&["http/1.1"], Some(Some("http/1.1"))),
+        (&[], Some(None)),
+        (&["h2"], None),
+    ] {
+        let mut config = usual();
+        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let peer = TlsPeer::connect_with(server.address(), config).ok();
+        let spoken = peer.as_ref().map(|peer| peer.stream.conn.alpn_protocol());
+        let spoken = spoken.map(|name| name.map(|name| std::str::from_utf8(name).unwrap()));
+        assert_eq!(spoken, chosen, "{offered:?}");
+    }
     let mut plain = HttpPeer::connect(server.address());
     plain.send("GET /a HT");
     let reply = plain.receive();

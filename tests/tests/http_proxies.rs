@@ -4,6 +4,8 @@ use haul_tests::http::curl_with;
 use haul_tests::prelude::*;
 use haul_tests::proxy::{Kind, NAME, Proxy};
 
+use crate::tus_interrupted::partial_len;
+
 /// The rights of an account that may do everything but publish.
 const ALL: &str = "--rights put,replace,delete,list,get";
 
@@ -134,6 +136,49 @@ fn tus_upload_goes_on_through_each_proxy() {
         let (head, status) = site.asked_from("127.0.0.1", &words, at, &whole);
         assert_eq!((status, head.matches("HTTP/1.1 ").count()), (201, 1), "{kind:?}: {head}");
         assert_eq!(fs::read(site.accounts.at("alice/draft")).unwrap(), whole, "{kind:?}");
+    }
+}
+
+/// A proxy that kept a body until it has all of it would be in the way of large files, and of going on with them.
+#[test]
+fn bytes_reach_the_server_while_their_request_is_under_way_through_each_proxy() {
+    for kind in Kind::ALL {
+        let site = Site::start(kind);
+        let whole = bytes(3_000_000);
+        let tus = ["-H", "Tus-Resumable: 1.0.0"];
+        let length = format!("Upload-Length: {}", whole.len());
+        let create = ["-X", "POST", "-H", &length, "-H", "Upload-Metadata: filename dXAvYQ=="];
+        let at = site.field(&[&tus[..], &create].concat(), "/.haul/tus/", "Location");
+        let (resolve, url) = (site.proxy.resolve(), site.proxy.url(&at));
+        let user = format!("alice:{}", site.accounts.token("alice"));
+        let mut curl = Command::new("curl")
+            .args([
+                "-sSk",
+                "--max-time",
+                "60",
+                "--resolve",
+                &resolve,
+                "--user",
+                &user,
+                "-X",
+                "PATCH",
+            ])
+            .args(["-H", "Content-Type: application/offset+octet-stream", "-H", "Upload-Offset: 0"])
+            .args(tus)
+            .args(["-w", "%{http_code}", "-T", "-", &url])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = curl.stdin.take().unwrap();
+        stdin.write_all(&whole[..1_500_000]).unwrap();
+        // All but what curl and the proxy may hold between two reads.
+        eventually("the first half is written", || partial_len(&site.accounts.server) > 1_000_000);
+        stdin.write_all(&whole[1_500_000..]).unwrap();
+        drop(stdin);
+        let output = curl.wait_with_output().unwrap();
+        assert_eq!(output.stdout, b"204", "{kind:?} {}", site.proxy.log());
+        assert_eq!(fs::read(site.accounts.at("alice/up/a")).unwrap(), whole, "{kind:?}");
     }
 }
 

@@ -3,6 +3,8 @@
 use haul_tests::http::{HttpPeer, ask, curl_with, curled, unnamed_files};
 use haul_tests::prelude::*;
 
+use crate::tus::{begin, patch};
+
 fn url(server: &Hauld, path: &str) -> String {
     format!("http://{}{path}", server.address())
 }
@@ -319,12 +321,32 @@ fn upload_over_http_is_in_the_audit_log_like_any_other() {
     let server = server_with(&["--audit", log.to_str().unwrap()]);
     assert_eq!(ask(server.address(), "PUT /a", "Content-Length: 3\r\n", b"abc").status, 201);
     assert_eq!(ask(server.address(), "DELETE /a", "", b"").status, 204);
+    let at = begin(&server, "by/tus", 4);
+    assert_eq!(patch(&server, &at, 0, b"tus!", "").status, 204);
+    let form = "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"form\"\r\n\r\nform!\r\n--x--\r\n";
+    let fields = format!(
+        "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {}\r\n",
+        form.len()
+    );
+    assert_eq!(ask(server.address(), "POST /by/", &fields, form.as_bytes()).status, 303);
+    let row = "{\"name\":\"row\",\"size\":6}\nrow-by";
+    let fields =
+        format!("Content-Type: application/vnd.haul.rows\r\nContent-Length: {}\r\n", row.len());
+    let reply = ask(server.address(), "POST /.haul/many?to=/by", &fields, row.as_bytes());
+    assert_eq!(reply.status, 200, "{}", reply.text());
     let text = fs::read_to_string(&log).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let digest = blake3::hash(b"abc").to_hex().to_string();
     let has = |name: &str, line: &Value| line.to_string().contains(name);
     assert!(lines.iter().any(|line| has(&digest, line) && line["size"] == 3), "{text}");
     assert!(lines.iter().any(|line| has("remov", line) && has("\"a\"", line)), "{text}");
+    for (name, bytes) in [("by/tus", &b"tus!"[..]), ("by/form", b"form!"), ("by/row", b"row-by")] {
+        let digest = blake3::hash(bytes).to_hex().to_string();
+        let is_of = |line: &&Value| has(&digest, line) && has(&format!("\"{name}\""), line);
+        let of_file: Vec<&Value> = lines.iter().filter(is_of).collect();
+        assert_eq!(of_file.len(), 1, "{name}: {text}");
+        assert_eq!(of_file[0]["size"], bytes.len());
+    }
 }
 
 #[test]

@@ -46,6 +46,49 @@ fn bytes_of_a_request_that_is_cut_off_count_and_the_file_is_right() {
     assert!(fs::read(server.root().join("a")).unwrap() == bytes);
 }
 
+/// The files of all uploads, journals too.
+fn files_of_uploads(server: &Hauld) -> Vec<PathBuf> {
+    let all = fs::read_dir(server.root().join(".haul/partials")).unwrap();
+    all.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn upload_to_which_nobody_comes_back_goes_and_a_younger_one_stays() {
+    let args = ["--keep-partials", "7d"];
+    let mut server = server_with(&args);
+    let (old, young) = (begin(&server, "old", 6), begin(&server, "young", 6));
+    let id = |at: &str| at.rsplit('/').next().unwrap().to_owned();
+    let is_of = |path: &Path, at: &str| path.to_string_lossy().contains(&id(at));
+    for at in [&old, &young] {
+        let reply = patch(&server, at, 0, b"abc", "");
+        assert!(reply.status == 204 && reply.field("Upload-Expires").ends_with(" GMT"));
+    }
+    let ago = |days: u64| SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+    let set = |server: &Hauld, at: &str, days: u64| {
+        for path in files_of_uploads(server).iter().filter(|path| is_of(path, at)) {
+            File::open(path).unwrap().set_modified(ago(days)).unwrap();
+        }
+    };
+    set(&server, &old, 8);
+    set(&server, &young, 6);
+    restarted(&mut server, &args);
+    eventually("the sweeper has removed the old one", || {
+        !files_of_uploads(&server).iter().any(|path| is_of(path, &old))
+    });
+    assert_eq!(head(&server, &old).status, 404);
+    assert_eq!(patch(&server, &old, 3, b"def", "").status, 404);
+    assert_eq!(offset(&server, &young), 3);
+    // A byte more, and it is young again.
+    set(&server, &young, 6);
+    assert_eq!(patch(&server, &young, 3, b"de", "").status, 204);
+    let journal = files_of_uploads(&server)
+        .into_iter()
+        .find(|path| is_of(path, &young) && path.extension().is_some_and(|kind| kind == "journal"));
+    assert!(fs::metadata(journal.unwrap()).unwrap().modified().unwrap() > ago(1));
+    assert_eq!(patch(&server, &young, 5, b"f", "").status, 204);
+    assert_eq!(fs::read(server.root().join("young")).unwrap(), b"abcdef");
+}
+
 #[test]
 fn server_that_is_killed_never_forgets_an_offset_that_it_has_told() {
     for args in [&["--durability", "group"][..], &["--durability", "none"]] {

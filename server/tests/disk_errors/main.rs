@@ -12,6 +12,7 @@ use haul_server::Durability;
 
 mod audit;
 mod client;
+mod ordered;
 mod rename;
 mod send;
 mod slow;
