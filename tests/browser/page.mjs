@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { createRequire } from 'node:module';
+import { logins, troubles } from './troubles.mjs';
 
 const [host, port, root, work, screenshots, ...wanted] = process.argv.slice(2);
 const require = createRequire(path.join(process.env.BROWSER_MODULES ?? process.cwd(), 'x.js'));
@@ -87,14 +88,18 @@ const slow = async (page, bytesPerSecond) => {
 const scenarios = {
   async folder_of_250_entries_arrives_byte_for_byte() {
     const entries = { 'empty/': '', 'deep/empty too/': '', 'ünï <b>x': 'with markup in its name', 'deep/ünï <b>y/ä': 'x', 'zero': '' };
-    for (let i = 0; Object.keys(entries).length < 244; i += 1) entries[`part ${i % 7}/file ${i}.bin`] = bytesOf(i * 97, i);
+    for (let i = 0; Object.keys(entries).length < 244; i += 1) entries[`${i < 150 ? 'more than are told at once' : `part ${i % 7}`}/file ${i}.bin`] = bytesOf(i * 97, i);
     const top = folder('drop me', entries);
     const all = tree(top);
     assert.ok(Object.keys(all).length >= 250, `${Object.keys(all).length}`);
     const { page, end } = await open(`${base}/`);
     assert.equal(await page.evaluate(() => isSecureContext), false);
+    const asked = [];
+    page.on('request', request => { if (request.method() !== 'GET') asked.push(new URL(request.url()).pathname); });
     await dropOn(page, [top]);
     await uploaded(page, ' uploaded');
+    // Many in one request, and none alone.
+    assert.ok(asked.length <= 20 && asked.every(one => one === '/.haul/many'), `${asked}`);
     await page.locator('#list a', { hasText: 'drop me/' }).waitFor();
     await shot(page, 'dropped');
     assert.deepEqual(tree(at('drop me')), all);
@@ -365,7 +370,14 @@ const scenarios = {
     };
     await send(false);
     await page.getByText('Stored: 2.').waitFor();
-    await shot(page, 'no-script');
+    for (const width of [390, 1000]) {
+      await page.setViewportSize({ width, height: 800 });
+      for (const part of ['main', '#list', '#send', 'input[type=file]']) {
+        const box = await page.locator(part).first().boundingBox();
+        assert.ok(box.x >= 0 && box.x + box.width <= width, `${part} at ${width}: ${JSON.stringify(box)}`);
+      }
+      await shot(page, width === 390 ? 'no-script-phone' : 'no-script');
+    }
     assert.deepEqual(tree(at('plain')), tree(top));
     await page.locator('input[name=folder]').fill('new folder');
     await page.getByRole('button', { name: 'Create' }).click();
@@ -421,13 +433,20 @@ const withAccounts = {
     await dropOn(page, [top]);
     await uploaded(page, '2 files uploaded');
     await shot(page, 'drop');
+    // A large one comes in pieces, as from anybody.
+    const large = folder('large for the box', { 'large.bin': bytesOf(9 << 20, 13) });
+    await dropOn(page, [large]);
+    await uploaded(page, '1 file uploaded');
     const places = fs.readdirSync(at('box'));
     assert.equal(places.length, 1);
+    assert.deepEqual(tree(at('box', places[0], 'large for the box')), tree(large));
     assert.deepEqual(tree(at('box', places[0], 'for the box')), tree(top));
     await end();
   },
 };
-if (process.env.TOKENS) Object.assign(scenarios, withAccounts);
+const tools = { base, port, at, open, folder, tree, dropOn, uploaded, bytesOf, slow, shot, DEADLINE };
+Object.assign(scenarios, troubles(tools));
+if (process.env.TOKENS) Object.assign(scenarios, withAccounts, logins(tools));
 
 let failed = 0;
 for (const [name, run] of Object.entries(scenarios)) {

@@ -14,8 +14,9 @@ fn browse(server: &Hauld, words: &[&str]) {
     browse_with(server, None, words);
 }
 
-/// The same; `tokens`: a directory with the token of each account.
-fn browse_with(server: &Hauld, tokens: Option<&Path>, words: &[&str]) {
+/// The same; `config`: the configuration directory of the server, and a directory with the token of each account.
+fn browse_with(server: &Hauld, config: Option<[&Path; 2]>, words: &[&str]) {
+    let [config, tokens] = config.unwrap_or([Path::new(""); 2]);
     let modules = top().join("target/browser");
     let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| String::from("/usr/bin/chromium"));
     assert!(
@@ -39,7 +40,9 @@ fn browse_with(server: &Hauld, tokens: Option<&Path>, words: &[&str]) {
         .args(words)
         .env("BROWSER_MODULES", &modules)
         .env("CHROMIUM", &chromium)
-        .env("TOKENS", tokens.unwrap_or(Path::new("")))
+        .env("TOKENS", tokens)
+        .env("CONFIG", config)
+        .env("HAULD", hauld_command().get_program())
         .output()
         .expect("the tests of the page need node");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -79,6 +82,34 @@ fn progress_is_honest_and_an_upload_outlasts_pauses_and_lost_networks() {
 }
 
 #[test]
+fn troubles_of_an_upload_are_told_and_can_be_mended() {
+    browse(
+        &known_by_name(),
+        &[
+            "cancelled_files_leave_nothing_and_the_page_goes_on",
+            "refused_file_says_why_and_can_be_tried_again",
+            "attempts_become_rarer_while_the_network_is_lost",
+            "large_and_deep_files_that_are_there_are_asked_about_too",
+            "upload_that_another_request_has_taken_goes_on_where_it_is",
+        ],
+    );
+}
+
+#[test]
+fn files_are_given_and_fetched_in_all_ways() {
+    browse(
+        &known_by_name(),
+        &[
+            "folder_button_keeps_the_paths",
+            "each_file_has_a_bar_of_its_own",
+            "directory_opens_while_files_are_on_their_way",
+            "files_are_pasted_and_fetched_by_a_click_and_none_of_them_runs",
+            "directory_of_thousands_is_whole_sorted_and_readable",
+        ],
+    );
+}
+
+#[test]
 fn page_serves_everybody() {
     browse(
         &known_by_name(),
@@ -95,11 +126,20 @@ fn page_serves_everybody() {
 
 #[test]
 fn link_with_a_token_logs_in_and_leads_to_the_place_for_uploads() {
-    let accounts =
-        Accounts::start_with(&["--http-host", "haul.lan"], &["alice", "box --rights drop"]);
+    let accounts = Accounts::start_with(
+        &["--http-host", "haul.lan"],
+        &["alice", "carol", "box --rights drop"],
+    );
     let tokens = TempDir::new().unwrap();
-    for name in ["alice", "box"] {
+    for name in ["alice", "carol", "box"] {
         fs::write(tokens.path().join(name), accounts.token(name)).unwrap();
     }
-    browse_with(&accounts.server, Some(tokens.path()), &["link_logs_in_and_out"]);
+    browse_with(
+        &accounts.server,
+        Some([accounts.config.path(), tokens.path()]),
+        &[
+            "link_logs_in_and_out",
+            "login_that_ends_within_an_upload_is_told_and_the_upload_goes_on_after_a_new_one",
+        ],
+    );
 }
