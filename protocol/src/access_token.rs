@@ -1,5 +1,6 @@
 //! The token by which a server knows an account, and whose secret nobody else may see.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
@@ -43,21 +44,22 @@ const TEXT_LEN: usize = PREFIX.len() + ID_LETTERS + 1 + SECRET_LETTERS;
 #[derive(Clone)]
 pub struct AccessToken {
     id: String,
-    secret: Zeroizing<[u8; 32]>,
+    /// In one place of memory: whoever moves the token copies no secret.
+    secret: Box<Zeroizing<[u8; 32]>>,
 }
 
 impl AccessToken {
     /// A token of random bytes, which the caller draws.
     #[must_use]
     pub fn new(id: [u8; 5], secret: [u8; 32]) -> Self {
-        Self { id: base32::encode(&id), secret: Zeroizing::new(secret) }
+        Self { id: base32::encode(&id), secret: Box::new(Zeroizing::new(secret)) }
     }
 
     /// The token of nobody, whose id is empty. A `hello` whose `token` is no access token brings it, so that a server
     /// treats such a `hello` like one with an unknown id.
     #[must_use]
     pub fn nobodys() -> Self {
-        Self { id: String::new(), secret: Zeroizing::default() }
+        Self { id: String::new(), secret: Box::default() }
     }
 
     /// The part that is no secret: eight letters, or none for [`nobodys`](Self::nobodys) token.
@@ -70,7 +72,7 @@ impl AccessToken {
     /// needed.
     #[must_use]
     pub fn hash(&self) -> Digest {
-        Digest(blake3::derive_key(CONTEXT, &*self.secret))
+        Digest(blake3::derive_key(CONTEXT, &**self.secret))
     }
 
     /// The text with the secret. The caller overwrites it after use.
@@ -81,7 +83,7 @@ impl AccessToken {
         text.push_str(PREFIX);
         text.push_str(&self.id);
         text.push('_');
-        BASE64URL_NOPAD.encode_append(&*self.secret, &mut text);
+        BASE64URL_NOPAD.encode_append(&**self.secret, &mut text);
         text
     }
 }
@@ -129,9 +131,9 @@ impl FromStr for AccessToken {
         }
         let (id, secret) = rest.split_at_checked(ID_LETTERS).ok_or(AccessTokenError::Letter)?;
         let secret = secret.strip_prefix('_').ok_or(AccessTokenError::Letter)?;
-        let mut token = Self { id: String::from(id), secret: Zeroizing::default() };
+        let mut token = Self { id: String::from(id), secret: Box::default() };
         let is_sound = id.bytes().all(base32::is_letter)
-            && BASE64URL_NOPAD.decode_mut(secret.as_bytes(), &mut *token.secret) == Ok(32);
+            && BASE64URL_NOPAD.decode_mut(secret.as_bytes(), &mut **token.secret) == Ok(32);
         is_sound.then_some(token).ok_or(AccessTokenError::Letter)
     }
 }

@@ -4,11 +4,12 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use byteorder::{ByteOrder, LittleEndian};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{DecodeError, Place};
 use crate::limits::{MAX_HEADER_LEN, PREFIX_LEN};
 use crate::side::Headers;
+use crate::wiped::append_wiped;
 
 /// An event of a [`Decoder`]: for each frame one `Header`, any number of `Body`, one `End`. A frame has
 /// no other parts, so this enum is complete.
@@ -30,7 +31,8 @@ pub enum Event<'a, H> {
 pub struct Decoder<S> {
     side: S,
     state: State,
-    held: Vec<u8>,
+    /// An access token may be in it.
+    held: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +49,7 @@ enum State {
 impl<S: Headers> Decoder<S> {
     /// Starts at the first byte of a connection.
     pub fn new(side: S) -> Self {
-        Self { side, state: State::Prefix, held: Vec::new() }
+        Self { side, state: State::Prefix, held: Zeroizing::default() }
     }
 
     /// Takes bytes from the front of `input` up to the next event. `None` means that all of `input`
@@ -63,7 +65,7 @@ impl<S: Headers> Decoder<S> {
         let result = self.step(input);
         if result.is_err() {
             self.state = State::Failed;
-            self.held = Vec::new();
+            self.held = Zeroizing::default();
         }
         result
     }
@@ -163,7 +165,7 @@ fn take<'a>(held: &mut Vec<u8>, input: &mut &'a [u8], len: usize) -> Option<Cow<
     if bytes.len() == len {
         return Some(Cow::Borrowed(bytes));
     }
-    held.extend_from_slice(bytes);
+    append_wiped(held, bytes);
     (held.len() == len).then(|| Cow::Owned(core::mem::take(held)))
 }
 

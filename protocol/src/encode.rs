@@ -2,6 +2,7 @@
 //! one, is the caller's to append.
 
 use alloc::borrow::Cow;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use byteorder::{ByteOrder, LittleEndian};
@@ -50,11 +51,27 @@ pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         ..RequestHeader::default()
     };
     // The token is in it.
-    let mut json = Zeroizing::new(Vec::new());
+    let mut json = Zeroizing::new(Vec::with_capacity(room(hello)));
+    let room = json.capacity();
     append_json(&header, &mut json);
-    out.extend_from_slice(&prefix(json.len())?);
+    debug_assert_eq!(json.capacity(), room, "a copy of the token is left");
+    let prefix = prefix(json.len())?;
+    out.reserve(prefix.len() + json.len() + BEHIND);
+    out.extend_from_slice(&prefix);
     out.extend_from_slice(&json);
     Ok(())
+}
+
+/// Bytes that a client may append to `hello` in the same memory.
+const BEHIND: usize = 16;
+
+/// Bytes for the header of `hello` at most: where it does not fit, its copy stays behind. JSON has six for a byte of a text.
+fn room(hello: &Hello) -> usize {
+    const FIXED: usize = 1024;
+    let name = hello.publish.as_ref().map_or(0, |publish| publish.name.as_bytes().len());
+    let must: usize = hello.must.iter().map(|entry| entry.len() + 1).sum();
+    let identity = hello.identity.as_ref().map_or(0, String::len);
+    FIXED + 6 * (hello.agent.len() + hello.client.len() + identity + name + must)
 }
 
 /// Appends the header of a request; its body of `length` bytes follows.

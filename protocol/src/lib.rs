@@ -108,6 +108,7 @@ mod rights;
 mod shown;
 mod side;
 mod verdict;
+mod wiped;
 
 pub use access_token::{AccessToken, AccessTokenError};
 pub use account::{AccountFacts, Used};
@@ -142,6 +143,7 @@ pub use rights::{Right, Rights};
 pub use shown::{Shown, ShownBytes, is_plain};
 pub use side::{Answers, Headers, Requests};
 pub use verdict::Verdict;
+pub use wiped::append_wiped;
 
 /// Runs the example in the readme as a test.
 #[cfg(doctest)]

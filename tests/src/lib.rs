@@ -22,6 +22,7 @@ pub mod login;
 pub mod lost;
 pub mod meanwhile;
 pub mod mounts;
+pub mod needed;
 pub mod network;
 pub mod open_files;
 pub mod over_ssh;

@@ -108,6 +108,7 @@ mod login;
 mod login_drop;
 mod login_library;
 mod login_loopback;
+mod login_memory;
 mod login_order;
 mod login_pair;
 mod login_rights;

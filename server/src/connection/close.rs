@@ -22,7 +22,7 @@ impl Connection {
                     tracing::warn!(peer = self.peer, status, why, "malformed request of HTTP");
                 }
                 self.sink = Sink::Nothing;
-                self.rest = Vec::new();
+                self.drop_rest();
                 if let Some(half) = self.half.http() {
                     half.fail(*wrong);
                 }
@@ -67,7 +67,7 @@ impl Connection {
         let is_denied = matches!(refusal.code, Code::Unauthorized | Code::Tls);
         self.sink = Sink::Nothing;
         self.job = None;
-        self.rest = Vec::new();
+        self.drop_rest();
         if !self.half.end(refusal) {
             // Nothing is ever told to a classic peer: only a reset shows it that its file has gone nowhere.
             if is_denied && let Err(errno) = set_socket_linger(&*self.socket, Some(Duration::ZERO))

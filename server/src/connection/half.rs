@@ -151,6 +151,14 @@ impl Half {
         }
     }
 
+    /// Whether the next byte belongs to a body.
+    pub(super) fn is_in_body(&self) -> bool {
+        match self {
+            Self::Haul(haul, _) => haul.body_left().is_some(),
+            Self::Http(http) => http.is_in_body(),
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Haul(haul, _) => haul.is_open(),

@@ -1,6 +1,7 @@
 //! Input: bytes into events, and events to the code that carries them out.
 
 use haul_protocol::{Classic, Code, Refusal, ServerEvent, Time};
+use zeroize::Zeroize;
 
 use super::half::{Broken, Heard};
 use super::rights::only_reads;
@@ -10,6 +11,7 @@ use super::turn::Turn;
 use super::{Connection, Dialect, Step};
 use crate::http::status::{Status, Wrong};
 use crate::metrics::Speaks;
+use crate::net::buffer;
 
 /// A request of HTTP other than `PUT` has a body that goes on and on.
 const TOO_LONG: Wrong = Wrong::new(Status::TOO_LARGE, "such a request has no body");
@@ -22,15 +24,54 @@ impl Connection {
     pub(super) fn take_kept(&mut self, turn: &mut Turn<'_>) -> Step {
         let mut buffer = std::mem::take(&mut turn.buffer);
         let step = self.take(&mut buffer.bytes(0), false, turn);
+        buffer.wipe(turn.take_secrets());
         buffer.keep(0, 0);
         turn.buffer = buffer;
         step
+    }
+
+    /// Decodes the bytes that were kept for another turn.
+    pub(super) fn take_rest(&mut self, turn: &mut Turn<'_>) -> Step {
+        let mut rest = std::mem::take(&mut self.rest);
+        let step = self.take(&mut &rest[..], false, turn);
+        rest[turn.take_secrets()].zeroize();
+        step
+    }
+
+    /// Throws bytes away that were kept for another turn.
+    pub(super) fn drop_rest(&mut self) {
+        let mut rest = std::mem::take(&mut self.rest);
+        if self.may_log_in() {
+            rest.zeroize();
+        }
+    }
+
+    /// Whether a login may be in bytes that come on this connection.
+    fn may_log_in(&self) -> bool {
+        matches!(self.dialect, Dialect::Unknown | Dialect::Http(_))
+    }
+
+    /// Whether a login may be in the next bytes.
+    fn hears_login(&self) -> bool {
+        match self.dialect {
+            Dialect::Unknown => true,
+            Dialect::Http(_) => !self.half.is_in_body() || matches!(self.sink, Sink::Login(_)),
+            Dialect::Haul(_) | Dialect::Classic => false,
+        }
+    }
+
+    /// Whether a login may be in any bytes of the next read.
+    pub(super) fn reads_login(&self) -> bool {
+        // A head that comes behind the present body.
+        let may_follow = || self.half.body_left().is_none_or(|left| left < buffer::LEN as u64);
+        self.may_log_in() && (self.hears_login() || may_follow())
     }
 
     /// Decodes all bytes of one read; those that come when the outbox is full or the turn is over are kept for later.
     /// With `wait`, bytes of a body that had better be taken together with those behind them are left in `input`.
     pub(super) fn take(&mut self, input: &mut &[u8], wait: bool, turn: &mut Turn<'_>) -> Step {
         let now = turn.services.now();
+        let all = input.len();
         let mut broken = None;
         while self.half.is_open() {
             let between = self.half.between_frames();
@@ -44,6 +85,9 @@ impl Connection {
             // The end of a body needs no bytes, so nothing would bring it later.
             let ends = self.half.body_left() == Some(0) && !self.holds_body_up();
             if pauses && !ends {
+                if self.may_log_in() {
+                    turn.add_secret(all - input.len()..all);
+                }
                 self.rest = std::mem::take(input).to_vec();
                 break;
             }
@@ -58,8 +102,12 @@ impl Connection {
                 }
             }
             let given = piece.len();
+            let (begin, hears_login) = (all - input.len(), self.hears_login());
             let event = self.half.receive(&mut piece, Time::from_millis(now));
             *input = &input[given - piece.len()..];
+            if hears_login {
+                turn.add_secret(begin..all - input.len());
+            }
             let is_new = matches!(self.dialect, Dialect::Unknown);
             if is_new && self.half.is_http() && !self.begins_http(turn.services) {
                 break;
@@ -94,6 +142,10 @@ impl Connection {
                     break;
                 }
             }
+        }
+        let is_refused = broken.is_some() || !self.half.is_open();
+        if is_refused && self.may_log_in() {
+            turn.add_secret(all - input.len()..all);
         }
         if let Some(error) = broken {
             *input = &[];

@@ -310,6 +310,7 @@ impl Connection {
     /// Tells the table of clients and the bounds that the connection is over.
     pub(crate) fn closed(mut self, services: &Services, notify: &dyn Notify) {
         self.has_left();
+        self.drop_rest();
         self.sink = Sink::Nothing;
         if let Dialect::Haul(haul) = &self.dialect {
             services.fences.leave(&haul.client, haul.slot, self.id);

@@ -20,6 +20,8 @@ impl Connection {
         let (room, ciphertext) = buffer.rooms(self.sink.offset());
         let fits = turn.share.fits(!self.fresh.is_empty()).max(LITTLE);
         let most = room.len().min(self.appetite).min(fits).min(most);
+        let reads_login = self.reads_login();
+        self.transport.guard(reads_login);
         let received = self.transport.receive(&self.socket, room, ciphertext, most);
         if matches!(self.transport, Transport::Plain { .. }) {
             self.opening = None;
@@ -55,6 +57,13 @@ impl Connection {
                     let mut input = buffer.bytes(plain);
                     let step = self.take(&mut input, true, turn);
                     let rest = input.len();
+                    let secrets = turn.take_secrets();
+                    if !secrets.is_empty() {
+                        if self.transport.is_encrypted() {
+                            buffer.wipe_ciphertext(taken);
+                        }
+                        buffer.wipe(secrets);
+                    }
                     buffer.keep(plain, rest);
                     step
                 }
@@ -72,7 +81,13 @@ impl Connection {
                 tracing::debug!(peer = self.peer, %errno, "connection lost");
                 Step::Close
             }
-            Err(error) => self.transport_failed(&error, turn.services),
+            Err(error) => {
+                if reads_login {
+                    // A record in front of the one that has failed may have been decrypted.
+                    buffer.wipe_all();
+                }
+                self.transport_failed(&error, turn.services)
+            }
         };
         turn.buffer = buffer;
         step
@@ -157,7 +172,7 @@ impl Connection {
         self.sink = Sink::Nothing;
         self.job = None;
         self.sending = None;
-        self.rest = Vec::new();
+        self.drop_rest();
         self.opening = None;
         self.half.abandon();
         let is_told = self.may_tell(services);

@@ -167,8 +167,7 @@ impl Connection {
             if self.is_over(turn) {
                 return Step::Later(Interest::WRITE);
             }
-            let rest = std::mem::take(&mut self.rest);
-            return self.take(&mut &rest[..], false, turn);
+            return self.take_rest(turn);
         }
         // No event tells of an end that has been read already.
         let unread = unread || self.transport.has_peer_ended();

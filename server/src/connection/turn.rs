@@ -3,6 +3,7 @@
 //! A turn is bounded in bytes and in time. One byte can cost a millisecond, so bytes alone bound nothing.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,8 @@ pub(crate) struct Turn<'a> {
     pub(super) share: Share,
     /// The peer's end of the socket, once it has been looked at.
     pub(super) peer_end: Option<PeerEnd>,
+    /// Bytes of the present read that a login may be in, and that nobody needs any more.
+    secrets: Range<usize>,
     has_seen_root: Cell<bool>,
 }
 
@@ -83,8 +86,23 @@ impl<'a> Turn<'a> {
             buffer,
             share: Share::new(),
             peer_end: None,
+            secrets: 0..0,
             has_seen_root: Cell::new(false),
         }
+    }
+
+    /// These bytes of the present read have been taken, and a login may be in them.
+    pub(super) fn add_secret(&mut self, bytes: Range<usize>) {
+        if self.secrets.is_empty() {
+            self.secrets = bytes;
+        } else if !bytes.is_empty() {
+            self.secrets.end = bytes.end;
+        }
+    }
+
+    /// The bytes of the present read that a login may be in; another read begins.
+    pub(super) fn take_secrets(&mut self) -> Range<usize> {
+        std::mem::take(&mut self.secrets)
     }
 
     /// Whether the roots were there after the last bytes were read.

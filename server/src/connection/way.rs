@@ -86,7 +86,7 @@ impl Connection {
     fn give_up(&mut self) {
         self.half.abandon();
         self.transport.abandon();
-        self.rest = Vec::new();
+        self.drop_rest();
         self.job = None;
         self.sending = None;
         self.sink = Sink::Nothing;

@@ -141,6 +141,11 @@ impl Half {
         is_cut
     }
 
+    /// Whether the next byte belongs to a body.
+    pub(crate) fn is_in_body(&self) -> bool {
+        self.machine.is_in_body()
+    }
+
     /// Whether no request is under way, and no byte of the next has come.
     pub(crate) fn is_between(&self) -> bool {
         self.exchange.is_none() && self.machine.is_between()

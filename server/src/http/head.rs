@@ -1,5 +1,7 @@
 //! The head of one request: its first line and the fields that mean something here.
 
+use zeroize::Zeroize;
+
 use super::credentials::{Cookies, Credentials};
 use super::forwarded::Values;
 use super::lines::MAX_LINES;
@@ -288,7 +290,19 @@ impl Head {
 
 /// The fields that mean something.
 fn fields(headers: &[httparse::Header<'_>]) -> Result<Vec<(Field, String)>, Wrong> {
-    let mut fields: Vec<(Field, String)> = Vec::new();
+    let mut fields = Vec::new();
+    let read = read_fields(headers, &mut fields);
+    if read.is_err() {
+        // An access token may be in one of them.
+        fields.iter_mut().for_each(|(_, value)| value.zeroize());
+    }
+    read.map(|()| fields)
+}
+
+fn read_fields(
+    headers: &[httparse::Header<'_>],
+    fields: &mut Vec<(Field, String)>,
+) -> Result<(), Wrong> {
     for header in headers {
         let known = FIELDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(header.name));
         let Some((_, field)) = known else { continue };
@@ -313,7 +327,7 @@ fn fields(headers: &[httparse::Header<'_>]) -> Result<Vec<(Field, String)>, Wron
             None => fields.push((*field, value.to_owned())),
         }
     }
-    Ok(fields)
+    Ok(())
 }
 
 /// RFC 9112, section 6.3, without anything that two readers could take for two things.

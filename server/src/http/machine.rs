@@ -1,6 +1,7 @@
 //! Requests in a stream of bytes, in pieces of any length.
 
-use zeroize::Zeroize;
+use haul_protocol::append_wiped;
+use zeroize::Zeroizing;
 
 use super::chunks::{Chunks, Piece};
 use super::head::{Framing, Head};
@@ -30,8 +31,8 @@ pub(crate) struct Machine {
     lines: Lines,
     /// An empty line has come before this head: one is no fault (RFC 9112, section 2.2).
     has_skipped: bool,
-    /// The bytes of that head.
-    held: Vec<u8>,
+    /// The bytes of that head. An access token may be in it.
+    held: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ enum State {
 impl Default for Machine {
     /// At the first byte of a stream.
     fn default() -> Self {
-        let (lines, held) = (Lines::default(), Vec::new());
+        let (lines, held) = (Lines::default(), Zeroizing::default());
         Self { state: State::Head, lines, has_skipped: false, held }
     }
 }
@@ -58,8 +59,7 @@ impl Machine {
         let event = self.step(input);
         if event.is_err() {
             self.state = State::Failed;
-            self.held.zeroize();
-            self.held = Vec::new();
+            self.held = Zeroizing::default();
         }
         event
     }
@@ -124,15 +124,13 @@ impl Machine {
             let head = match held.is_empty() {
                 true => Head::parse(mine),
                 false => {
-                    held.extend_from_slice(mine);
+                    append_wiped(&mut held, mine);
                     Head::parse(&held)
                 }
             };
-            // An access token may be in it.
-            held.zeroize();
             return head.map(Some);
         }
-        self.held.extend_from_slice(input);
+        append_wiped(&mut self.held, input);
         *input = &[];
         Ok(None)
     }
@@ -140,6 +138,11 @@ impl Machine {
     /// Whether the last request is complete and no byte of the next has come.
     pub(crate) fn is_between(&self) -> bool {
         self.state == State::Head && self.held.is_empty() && self.lines.is_new()
+    }
+
+    /// Whether the next byte belongs to a body.
+    pub(crate) fn is_in_body(&self) -> bool {
+        matches!(self.state, State::Length(_) | State::Chunked(_))
     }
 
     /// Whether a head has begun and is not complete.

@@ -1,5 +1,10 @@
 //! The buffer that a worker reads into.
 
+use std::ops::Range;
+
+use zeroize::Zeroize;
+
+use super::tls::RECORD;
 use crate::locks::{Mutex, MutexGuard, Rank};
 
 /// Bytes that a worker reads at once: they stay in the second-level cache while they are hashed and
@@ -69,6 +74,23 @@ impl Buffer {
         self.kept = rest;
     }
 
+    /// Overwrites these of its [`bytes`](Self::bytes): a secret is in them, and nobody needs them any more.
+    pub(crate) fn wipe(&mut self, bytes: Range<usize>) {
+        self.bytes[self.from + bytes.start..self.from + bytes.end].zeroize();
+    }
+
+    /// Overwrites so many bytes of ciphertext, which were decrypted where they are, behind a record that was not whole before.
+    pub(crate) fn wipe_ciphertext(&mut self, taken: usize) {
+        let len = self.ciphertext.len().min(RECORD + taken);
+        self.ciphertext[..len].zeroize();
+    }
+
+    /// Overwrites everything but the bytes that are kept.
+    pub(crate) fn wipe_all(&mut self) {
+        self.bytes[self.from + self.kept..].zeroize();
+        self.ciphertext[..].zeroize();
+    }
+
     /// Whether bytes are kept.
     pub(crate) fn keeps(&self) -> bool {
         self.kept > 0
@@ -132,6 +154,24 @@ mod tests {
         buffer.keep(0, 0);
         assert!(!buffer.keeps());
         assert_eq!(buffer.room(1).len(), LEN);
+    }
+
+    #[test]
+    fn bytes_that_are_wiped_are_those_of_the_read_and_no_others() {
+        let mut buffer = Buffer::allocate();
+        let (room, ciphertext) = buffer.rooms(10);
+        room[..6].copy_from_slice(b"abcdef");
+        ciphertext.extend_from_slice(b"ghij");
+        buffer.wipe(1..4);
+        assert_eq!(buffer.bytes(6), b"a\0\0\0ef");
+        buffer.keep(6, 2);
+        buffer.wipe(0..1);
+        assert_eq!(buffer.bytes(0), b"\0f");
+        buffer.ciphertext.resize(RECORD + 9, 7);
+        buffer.wipe_ciphertext(7);
+        assert_eq!(buffer.ciphertext[RECORD + 5..], [0, 0, 7, 7]);
+        buffer.wipe_all();
+        assert_eq!((buffer.bytes(0), buffer.ciphertext.iter().max()), (&b"\0f"[..], Some(&0)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
 };
+use zeroize::Zeroizing;
 
 use super::received::{Received, TransportError};
 
@@ -28,6 +29,12 @@ const AT_ONCE: usize = 64 * 1024;
 /// Bytes that a record of application data has besides its plaintext.
 const OVERHEAD: usize = 22;
 
+/// Bytes of blocks that are overwritten after rustls has freed one with a secret: as many as fit, one at least.
+const FREED: usize = 8 * 1024;
+
+/// The most of these blocks. The GNU C library keeps seven of a size apart for each thread.
+const BLOCKS: usize = 8;
+
 /// The alert if rustls has none for an error in the handshake: fatal, `decode_error`.
 const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 
@@ -39,6 +46,8 @@ pub(crate) struct Tls {
     /// Every whole record that was read has been decrypted.
     is_settled: bool,
     out: Outgoing,
+    /// A secret may be in the plaintext that comes.
+    is_guarded: bool,
     /// The peer has said that it sends no more.
     has_peer_ended: bool,
     /// Nothing more is encrypted or decrypted: the server has said so, or TLS has failed.
@@ -53,6 +62,7 @@ impl Tls {
             tail: Vec::new(),
             is_settled: true,
             out: Outgoing::default(),
+            is_guarded: true,
             has_peer_ended: false,
             is_over: false,
         })
@@ -95,8 +105,14 @@ impl Tls {
                 self.session.process_tls_records(&mut input[at..]);
             let goes_on = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    let mut freed = 0;
                     let read = loop {
-                        let record = match traffic.next_record() {
+                        // Frees the plaintext of the record before.
+                        let next = traffic.next_record();
+                        if self.is_guarded {
+                            overwrite_freed(freed);
+                        }
+                        let record = match next {
                             Some(Ok(record)) => record,
                             Some(Err(error)) => break Err(error),
                             None => break Ok(()),
@@ -105,6 +121,7 @@ impl Tls {
                         room[plain..end].copy_from_slice(record.payload);
                         plain = end;
                         discard += record.discard;
+                        freed = record.payload.len();
                     };
                     if let Err(error) = read {
                         self.fail();
@@ -233,6 +250,11 @@ impl Tls {
         }
     }
 
+    /// From now on a secret may be in the plaintext that comes, or none is.
+    pub(crate) fn guard(&mut self, is_guarded: bool) {
+        self.is_guarded = is_guarded;
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.is_over
     }
@@ -265,6 +287,16 @@ impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").field("is_over", &self.is_over).finish_non_exhaustive()
     }
+}
+
+/// Overwrites plaintext of so many bytes that rustls has freed just now: rustls does not. An allocator gives the blocks that were
+/// freed last to whoever asks for that size next, so these are taken, overwritten and given back.
+fn overwrite_freed(len: usize) {
+    let blocks = FREED.checked_div(len).map_or(0, |fit| fit.clamp(1, BLOCKS));
+    let block = |at| (at < blocks).then(|| Zeroizing::new(Vec::<u8>::with_capacity(len)));
+    // All at once: each is another one.
+    let taken: [_; BLOCKS] = std::array::from_fn(block);
+    drop(taken);
 }
 
 /// The number of records for so many bytes.

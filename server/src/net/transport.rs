@@ -70,6 +70,13 @@ impl Transport {
         Self::Sniffing { accepts, first: Vec::new() }
     }
 
+    /// From now on a secret may be in the bytes that come, or none is: a copy of it that others make is overwritten.
+    pub(crate) fn guard(&mut self, is_guarded: bool) {
+        if let Self::Tls(tls) = self {
+            tls.guard(is_guarded);
+        }
+    }
+
     /// Reads once, `most` bytes at most, and puts plaintext into `room`. `scratch` is the worker's room for ciphertext.
     pub(crate) fn receive(
         &mut self,

@@ -62,7 +62,7 @@ impl Connection {
                 // The token alone says who it is; a name besides must be the same one, or the user means somebody else.
                 Ok(login) if user.is_none_or(|user| is_of(&login, &user)) => {
                     if let Some(http) = self.http() {
-                        http.token = Some(token);
+                        http.token = Some(token.hash());
                     }
                     self.http_logged_in(login, None, asked, turn);
                 }
@@ -134,7 +134,7 @@ impl Connection {
                 (Credentials::Token { token, user }, Some(known)) => {
                     let login = self.login.as_ref();
                     let is_user = |user: &str| login.is_some_and(|login| is_of(login, user));
-                    token == known && user.as_deref().is_none_or(is_user)
+                    token.hash() == *known && user.as_deref().is_none_or(is_user)
                 }
                 (Credentials::None, None) => http.session.is_none(),
                 _ => false,

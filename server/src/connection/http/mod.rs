@@ -21,7 +21,7 @@ pub(super) mod stated;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use haul_protocol::{AccessToken, RequestId};
+use haul_protocol::{Digest, RequestId};
 
 use super::failed::Failed;
 use super::job::Job;
@@ -52,8 +52,8 @@ const MOST_SKIPPED: u64 = 64 * 1024;
 pub(super) struct Http {
     /// The client that asks, for the store.
     client: ClientId,
-    /// The token by which the connection has its login.
-    token: Option<AccessToken>,
+    /// The digest of the token by which the connection has its login.
+    token: Option<Digest>,
     /// The session by whose cookie it has it.
     session: Option<SessionId>,
     /// The last request was one of somebody who may ask.

@@ -85,17 +85,19 @@ impl Connection {
     /// A form with a token is on its way.
     fn login_comes(&mut self, asked: Asked<Own>) {
         let Asked { id, head, target } = asked;
-        if !matches!(head.framing, Framing::Length(1..=MAX_FORM)) {
+        let Framing::Length(len @ 1..=MAX_FORM) = head.framing else {
             let wrong = Wrong::new(Status::TOO_LARGE, "a login is a form of up to 4096 bytes");
             return self.refuse_http(id, wrong.into());
-        }
+        };
         if let Some(half) = self.half.http() {
             half.go_on();
         }
         if let Some(http) = self.http() {
             http.asked = Some(Box::new(Asked { id, head, target: Address::Own(target) }));
         }
-        self.sink = Sink::Login(Zeroizing::default());
+        // All of it fits: a form that grew would leave copies of the token.
+        let form = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+        self.sink = Sink::Login(Zeroizing::new(form));
     }
 
     /// The form has come.
