@@ -9,6 +9,7 @@ mod client;
 pub(crate) mod edit;
 mod failures;
 pub(crate) mod file;
+mod latest;
 mod scope;
 mod table;
 pub(crate) mod users_file;
@@ -16,10 +17,9 @@ mod view;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use haul_protocol::{AccessToken, AccountFacts};
 
@@ -28,6 +28,7 @@ pub(crate) use account::{Account, KnownToken, Proof};
 pub(crate) use client::{AccountName, AccountOf, ClientId};
 use failures::Failures;
 pub(crate) use failures::Origin;
+use latest::Latest;
 pub(crate) use scope::Scope;
 use table::{Known, Table};
 use users_file::{Stamp, UsersError, UsersFile};
@@ -44,8 +45,7 @@ pub(crate) struct Accounts {
     /// The logins of connections, those that are gone until they are looked for.
     logins: Mutex<Vec<Weak<Login>>>,
     failures: Failures,
-    /// The latest second that the clock has shown: an account that has ended stays so if the clock is set back.
-    latest: AtomicI64,
+    latest: Latest,
 }
 
 /// The accounts as they are now.
@@ -112,6 +112,7 @@ impl Accounts {
         let file = directory.map(UsersFile::in_directory);
         let stamp = file.as_ref().and_then(UsersFile::stamp);
         let table = file.as_ref().map(read).transpose()?.unwrap_or_default();
+        let latest = Latest::open(directory, !table.is_empty());
         let are_needed = AtomicBool::new(are_needed || !table.is_empty());
         let present = Present { table: Arc::new(table), stamp, failed: None };
         Ok(Self {
@@ -120,7 +121,7 @@ impl Accounts {
             are_needed,
             logins: Mutex::new(Rank::Logins, Vec::new()),
             failures: Failures::default(),
-            latest: AtomicI64::new(0),
+            latest,
         })
     }
 
@@ -204,6 +205,7 @@ impl Accounts {
         let has_changed = reads && self.read_again(prepare);
         let now = self.second();
         let table = self.table();
+        self.latest.note(table.last_end(now));
         let mut over = Vec::new();
         self.logins.lock().retain(|login| {
             let Some(login) = login.upgrade() else { return false };
@@ -280,9 +282,7 @@ impl Accounts {
 
     /// Seconds since 1970.
     fn second(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-        self.latest.fetch_max(now, Ordering::AcqRel).max(now)
+        self.latest.second()
     }
 }
 

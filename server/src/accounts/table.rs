@@ -18,6 +18,8 @@ pub(super) struct Table {
     accounts: BTreeMap<AccountName, Arc<Account>>,
     tokens: HashMap<String, (AccountName, KnownToken)>,
     users: HashMap<u32, AccountName>,
+    /// The ends of accounts and tokens, the earliest first.
+    ends: Vec<i64>,
 }
 
 /// An account that somebody has proved to have.
@@ -31,6 +33,14 @@ pub(super) struct Known {
 
 impl Table {
     pub(super) fn of(accounts: Vec<Account>) -> Self {
+        let ends = accounts.iter().flat_map(|account| {
+            account
+                .expires
+                .into_iter()
+                .chain(account.tokens.iter().filter_map(|token| token.expires))
+        });
+        let mut ends: Vec<_> = ends.collect();
+        ends.sort_unstable();
         let tokens = accounts.iter().flat_map(|account| {
             let name = &account.name;
             account.tokens.iter().map(|token| (token.id.clone(), (name.clone(), token.clone())))
@@ -42,7 +52,7 @@ impl Table {
         let users = users.collect();
         let accounts =
             accounts.into_iter().map(|account| (account.name.clone(), Arc::new(account)));
-        Self { accounts: accounts.collect(), tokens, users }
+        Self { accounts: accounts.collect(), tokens, users, ends }
     }
 
     /// Whether there is no account.
@@ -53,6 +63,12 @@ impl Table {
     /// All accounts.
     pub(super) fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.accounts.values()
+    }
+
+    /// The second at which the last account or token ended that has ended; 0 if none has.
+    pub(super) fn last_end(&self, now: i64) -> i64 {
+        let ended = self.ends.partition_point(|end| is_over(Some(*end), now));
+        self.ends[..ended].last().copied().unwrap_or(0)
     }
 
     /// The account of a token. An unknown id, a wrong secret and a token that has ended are one answer, and take the same
@@ -87,14 +103,23 @@ impl Table {
 
 /// Whether the token has the secret whose digest is known.
 fn is_secret(token: &AccessToken, known: Option<&KnownToken>) -> bool {
+    #[cfg(test)]
+    tests::COMPARISONS.with(|made| made.set(made.get() + 1));
     let expected = known.map_or(NOBODYS, |known| known.hash);
     token.hash().0.ct_eq(&expected.0).into()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::super::file::parse;
     use super::*;
+
+    thread_local! {
+        /// Secrets that this thread has hashed and compared.
+        pub(super) static COMPARISONS: Cell<u32> = const { Cell::new(0) };
+    }
 
     fn table(rest: &str) -> (Table, AccessToken) {
         let token = AccessToken::new([7; 5], [9; 32]);
@@ -127,6 +152,28 @@ mod tests {
         for secret in [[0; 32], [9; 32]] {
             let token = AccessToken::new([7; 5], secret);
             assert!(!is_secret(&token, None) && !is_secret(&token, Some(&known)));
+        }
+    }
+
+    /// Trap 22: no answer comes sooner because there is nothing to compare with.
+    #[test]
+    fn every_token_costs_one_comparison_whether_it_is_known_right_or_over() {
+        let (table, right) = table("expires = 2027-01-01\n");
+        let (before, after) = (0, 1_798_761_600);
+        let unknown = AccessToken::new([6; 5], [9; 32]);
+        let wrong = AccessToken::new([7; 5], [8; 32]);
+        let nobodys = AccessToken::nobodys();
+        for (token, now, is_found) in [
+            (&right, before, true),
+            (&right, after, false),
+            (&wrong, before, false),
+            (&wrong, after, false),
+            (&unknown, before, false),
+            (&nobodys, before, false),
+        ] {
+            let made = COMPARISONS.get();
+            assert_eq!(table.find(token, now).is_some(), is_found, "{token:?}");
+            assert_eq!(COMPARISONS.get() - made, 1, "{token:?}");
         }
     }
 

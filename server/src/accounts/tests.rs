@@ -171,11 +171,24 @@ fn wrong_tokens_are_answered_ten_times_a_minute_and_right_ones_always() {
 
 #[test]
 fn account_that_has_ended_stays_so_if_the_clock_is_set_back() {
-    let place = TempDir::new().unwrap();
-    let accounts = open(&place);
-    let now = accounts.second();
-    accounts.latest.store(now + 1000, Ordering::Release);
-    assert_eq!(accounts.second(), now + 1000);
+    let end = "2100-01-01";
+    for rest in [format!("expires = {end}\n"), String::new()] {
+        let of_token = if rest.is_empty() { format!("expires = {end}\n") } else { String::new() };
+        let place = TempDir::new().unwrap();
+        write(&place, &(alice(&rest) + &section(&token(1), &of_token) + &section(&token(2), "")));
+        let accounts = open(&place);
+        let login = log_in(&accounts, &token(1)).unwrap();
+        assert!(!look(&accounts) && !login.is_over());
+        // The clock shows the end once, and never again.
+        accounts.latest.see(4_102_444_800);
+        assert_eq!(log_in(&accounts, &token(1)).unwrap_err(), Denied::Told);
+        assert!(!accounts.knows(&token(1)) && !login.is_over());
+        assert!(!look(&accounts) && login.is_over());
+        // A server that is started now knows it, too.
+        let accounts = open(&place);
+        assert_eq!(log_in(&accounts, &token(1)).unwrap_err(), Denied::Told);
+        assert_eq!(log_in(&accounts, &token(2)).is_ok(), rest.is_empty());
+    }
 }
 
 #[test]
