@@ -2,6 +2,7 @@
 
 use haul_tests::bytes::counted;
 use haul_tests::mounts::haul_after;
+use haul_tests::needed::is_root;
 use haul_tests::prelude::*;
 
 /// `haul`, run by a user without privileges; returns the code, the summary and standard output with its failures.
@@ -32,14 +33,9 @@ fn closed(place: &Path) -> PathBuf {
     place.to_owned()
 }
 
-/// Whether directories can be given to another user.
-fn may_give() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 #[test]
 fn dry_run_foresees_that_a_directory_may_not_be_written_to() {
-    if !may_give() {
+    if !is_root() {
         return;
     }
     let setting = Setting::start();
@@ -73,7 +69,7 @@ fn dry_run_foresees_that_a_directory_may_not_be_written_to() {
 
 #[test]
 fn dry_run_of_sync_foresees_what_may_not_be_removed() {
-    if !may_give() {
+    if !is_root() {
         return;
     }
     let setting = Setting::start();
@@ -99,7 +95,7 @@ fn dry_run_of_sync_foresees_what_may_not_be_removed() {
 
 #[test]
 fn directory_whose_list_is_refused_gets_no_mode_and_no_mtime() {
-    if !may_give() {
+    if !is_root() {
         return;
     }
     let user = User::new().unwrap();
@@ -155,7 +151,7 @@ fn symlink_that_leads_nowhere_is_no_target_also_for_a_dry_run() {
 
 #[test]
 fn file_of_another_user_with_another_mode_is_replaced() {
-    if !may_give() {
+    if !is_root() {
         return;
     }
     let setting = Setting::start();

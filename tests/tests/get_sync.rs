@@ -1,6 +1,7 @@
 //! `haul sync` from a server: what goes here, what stays, and what a dry run tells.
 
-use haul_tests::mounts::{FOLDS, has_fuse, haul_after};
+use haul_tests::mounts::{FOLDS, haul_after};
+use haul_tests::needed::has_fuse;
 use haul_tests::prelude::*;
 
 /// Its own file is there under the older spelling, which the server does not list any more.

@@ -1,5 +1,6 @@
 //! `.haul`, the server's own directory: nobody else has a hand in it.
 
+use haul_tests::needed::is_root;
 use haul_tests::prelude::*;
 
 /// Starts a server that must not start, and returns what it says.
@@ -17,7 +18,7 @@ fn hauld() -> Client {
 #[test]
 fn directory_of_the_servers_own_that_belongs_to_somebody_else_is_refused() {
     // Only root can make what this is about.
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     for inner in ["", "staged", "staged/3", "partials", "trees", "trash"] {

@@ -1,14 +1,11 @@
 //! `hauld --user`: root starts it, and another user goes on.
 
+use haul_tests::needed::is_root;
 use haul_tests::prelude::*;
 use haul_tests::threads;
 
 const NOBODY: u32 = 65_534;
 const DAEMON: u32 = 1;
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
 
 /// The words of a line of `/proc/PID/task/TID/status` for each thread.
 fn of_threads(server: &Hauld, key: &str) -> Vec<String> {

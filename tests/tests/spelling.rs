@@ -1,6 +1,7 @@
 //! File systems that take names which differ by case for one name, at the server and at the source.
 
-use haul_tests::mounts::{FOLDS, has_fuse, haul_after, hauld_after};
+use haul_tests::mounts::{FOLDS, haul_after, hauld_after};
+use haul_tests::needed::has_fuse;
 use haul_tests::prelude::*;
 
 /// A place with a source `s`, and a server whose root folds names: `back` shows how they are stored.

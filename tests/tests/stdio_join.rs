@@ -1,5 +1,6 @@
 //! Two processes and one root: a `hauld --stdio` joins whoever serves the root already.
 
+use haul_tests::needed::is_root;
 use haul_tests::prelude::*;
 use haul_tests::stdio::{Stdio, host, is_left};
 
@@ -150,7 +151,7 @@ fn symlink_to_the_socket_of_another_root_is_not_joined() {
 /// Somebody else's `.haul` may hold anybody's socket.
 #[test]
 fn other_users_root_is_not_joined() {
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     let (place, root) = root();

@@ -1,6 +1,7 @@
 //! What a put does to what stands there, row by row, and names that lead elsewhere.
 
 use haul_tests::mounts::hauld_after;
+use haul_tests::needed::is_root;
 use haul_tests::prelude::*;
 
 #[test]
@@ -242,7 +243,7 @@ fn sent_modes_ignore_the_umask_and_absent_ones_obey_it() {
 #[test]
 fn what_the_servers_user_may_not_do_is_told() {
     // Only root can make a directory of somebody else; to one of its own the server's user may give itself the right.
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     let user = User::new().unwrap();
