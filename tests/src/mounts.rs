@@ -21,6 +21,12 @@ pub fn hauld_after(setup: &str, place: &Path) -> Command {
     after(setup, place, &binaries::get().hauld)
 }
 
+/// `hauld` with these words, which ends, after such a `setup`.
+#[must_use]
+pub fn hauld_ends_after(setup: &str, place: &Path, words: &[&str]) -> std::process::Output {
+    crate::client::output_of(hauld_after(setup, place).args(words))
+}
+
 /// The same for `haul`.
 #[must_use]
 pub fn haul_after(setup: &str, place: &Path) -> Command {

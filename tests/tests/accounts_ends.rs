@@ -1,6 +1,7 @@
 //! The ends of accounts, tokens and logins.
 
 use haul_tests::prelude::*;
+use haul_tests::upload;
 
 /// Time within which a connection ends whose account is gone: two seconds, but a busy machine may be late. The end by a timeout
 /// would tell another reason.
@@ -107,6 +108,51 @@ fn change_of_root_or_rights_ends_connections_and_another_change_does_not() {
     accounts.are_read_after(readings);
     for peer in [&mut alice, &mut bob] {
         assert_eq!(peer.ask(&put(1, "f", b""), b"").unwrap()["ack"], 1);
+    }
+}
+
+/// The end comes by the clock alone: nothing is changed when it does.
+#[test]
+fn account_or_token_that_expires_in_the_middle_of_a_part_ends_the_upload_which_goes_on_later() {
+    for of_token in [false, true] {
+        let mut accounts = Accounts::start(&["alice"]);
+        let large = Large::new(5);
+        let hello = |accounts: &Accounts| {
+            let mut hello = accounts.hello("alice", "laptop");
+            hello["identity"] = json!("laptop");
+            hello
+        };
+        let (mut peer, _) = accounts.greeted(&hello(&accounts));
+        let (answer, _) = upload::open(&mut peer, 1, &large, "large").unwrap();
+        let part = |id: u64, index: usize| {
+            json!({
+                "cmd": "part", "id": id, "length": PART, "upload": answer["upload"],
+                "offset": index * PART, "cv": large.cvs[index],
+            })
+        };
+        assert_eq!(peer.ask(&part(2, 0), large.part(0)).unwrap()["ack"], 2);
+        peer.stream.write_all(&frame(&part(3, 1), &large.part(1)[..PART / 2])).unwrap();
+        let next = match of_token {
+            true => accounts.hauld(&["user", "rotate", "alice", "--keep-old", "2s"]),
+            false => accounts.hauld(&["user", "change", "alice", "--expires", "2s"]),
+        };
+        assert!(next.status.success(), "{next:?}");
+        let (told, _) = peer.receive().unwrap();
+        refused(&told, 0, "unauthorized");
+        assert!(told["message"].as_str().unwrap().contains("this login has ended"), "{told}");
+        refused(&accounts.greeted(&hello(&accounts)).1, 0, "unauthorized");
+        if of_token {
+            accounts.has_token("alice", &next);
+        } else {
+            let readings = accounts.readings();
+            assert!(
+                accounts.hauld(&["user", "change", "alice", "--expires", "1h"]).status.success()
+            );
+            accounts.are_read_after(readings);
+        }
+        let (mut peer, _) = accounts.greeted(&hello(&accounts));
+        let (answer, held) = upload::open(&mut peer, 1, &large, "large").unwrap();
+        assert_eq!((&answer["answer"], held), (&json!(1), 1), "{answer}");
     }
 }
 

@@ -62,6 +62,23 @@ fn login_that_ends_in_the_middle_ends_the_run_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn login_that_expires_in_the_middle_ends_the_run_and_the_next_one_goes_on() {
+    let pair = Pair::logged_in("writer", &[]);
+    let running = begin(&pair);
+    let _ = pair.user(&["change", "alice", "--expires", "1s"]);
+    let output = ended(running);
+    let summary = last(&output.stdout);
+    assert_eq!((output.status.code(), &summary["reason"]), (Some(3), &json!("unauthorized")));
+    assert!(told(&output).contains("this login has ended"), "{output:?}");
+    let again = || pair.haul(&["put", "big", "%", "--json"]).output();
+    assert_eq!(last(&again().stdout)["reason"], "unauthorized");
+    let _ = pair.user(&["change", "alice", "--expires", "never"]);
+    eventually("the server takes the token again", || again().status.success());
+    let at = pair.server.root().join("alice/big");
+    assert!(fs::read(at).unwrap() == counted(12 << 20));
+}
+
+#[test]
 fn secret_is_in_no_message_event_or_log() {
     let (pair, token) = Pair::start("writer", &[]);
     let secret = secret(&token);

@@ -320,3 +320,52 @@ fn server_that_is_killed_while_a_quota_fills_counts_right_afterwards() {
     assert!(counted(&accounts.at("a")).0 <= 2_000_000);
     same(&accounts);
 }
+
+/// With the client itself: each file that finds no room is told, none is there in part, and with more room the same command sends
+/// only the rest.
+#[test]
+fn eight_connections_of_haul_keep_a_quota_and_the_next_run_sends_the_rest() {
+    const QUOTA: u64 = 12_000_000;
+    let accounts = with_quota(&["--durability", "none"], QUOTA, 1000);
+    let place = TempDir::new().unwrap();
+    let source = place.path().join("s");
+    fs::create_dir(&source).unwrap();
+    let sizes = (0..200).map(|_| 20_000).chain([5_000_000; 4]);
+    for (at, size) in (0_u8..).zip(sizes) {
+        fs::write(source.join(format!("f{at}")), vec![at; size]).unwrap();
+    }
+    let run = || {
+        let mut haul = haul();
+        haul.env("HAUL_TOKEN", accounts.token("alice"));
+        haul.args(["sync", "--connections", "8", "--json"]).arg(&source);
+        haul.arg(accounts.server.address()).output()
+    };
+    let output = run();
+    let summary = last(&output.stdout);
+    assert_eq!((output.status.code(), &summary["reason"]), (Some(1), &json!("failed")));
+    let events = String::from_utf8(output.stdout).unwrap();
+    let failed = events.lines().filter(|line| line.contains("\"event\":\"failed\""));
+    let failed: Vec<_> =
+        failed.inspect(|line| assert!(line.contains("(quota)"), "{line}")).collect();
+    assert_eq!(summary["failed"], failed.len());
+    assert!(!failed.is_empty() && failed.len() < 204, "{}", failed.len());
+    let there = accounts.at("a/s");
+    let mut stored = 0;
+    for entry in fs::read_dir(&there).unwrap() {
+        let entry = entry.unwrap();
+        assert!(
+            fs::read(entry.path()).unwrap() == fs::read(source.join(entry.file_name())).unwrap()
+        );
+        stored += 1;
+    }
+    assert_eq!(stored + failed.len(), 204, "each file is there or told");
+    assert!(told(&accounts, "alice").0 <= QUOTA);
+    same(&accounts);
+    let readings = accounts.readings();
+    assert!(accounts.hauld(&["user", "change", "alice", "--quota-bytes", "none"]).status.success());
+    accounts.are_read_after(readings);
+    let output = run();
+    let summary = last(&output.stdout);
+    assert_eq!((output.status.code(), &summary["files"]), (Some(0), &json!(failed.len())));
+    tree::compare(&source, &there).unwrap();
+}
