@@ -4,6 +4,7 @@
 
 mod access_log;
 mod accounts;
+mod accounts_alike;
 mod accounts_apart;
 mod accounts_change;
 mod accounts_ends;

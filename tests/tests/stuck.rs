@@ -6,13 +6,16 @@ use std::os::unix::net::UnixDatagram;
 
 use haul_tests::prelude::*;
 use haul_tests::threads;
-use nix::libc::{SYS_accept4, SYS_epoll_pwait, SYS_epoll_wait, c_long};
+use nix::libc::{
+    SYS_accept4, SYS_brk, SYS_epoll_pwait, SYS_epoll_wait, SYS_futex, SYS_madvise, SYS_mmap,
+    SYS_munmap, SYS_restart_syscall, SYS_sched_yield, c_long,
+};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 /// The thread of a server that has this name.
-fn thread_of(server: &Hauld, name: &str) -> Pid {
+pub(crate) fn thread_of(server: &Hauld, name: &str) -> Pid {
     let mut found = None;
     eventually("the thread has its name", || {
         found = threads::named(server, name);
@@ -22,7 +25,7 @@ fn thread_of(server: &Hauld, name: &str) -> Pid {
 }
 
 /// A thread that stands still. Dropping this lets it go on.
-struct Stopped(Pid);
+pub(crate) struct Stopped(Pid);
 
 impl Stopped {
     /// Stops it where it is.
@@ -39,7 +42,7 @@ impl Stopped {
     }
 
     /// Stops it where it waits for an event.
-    fn at_rest(server: &Hauld, thread: Pid) -> Self {
+    pub(crate) fn at_rest(server: &Hauld, thread: Pid) -> Self {
         let start = Instant::now();
         loop {
             let stopped = Self::here(thread);
@@ -61,12 +64,43 @@ impl Stopped {
         }
     }
 
+    /// Lets it go on until it waits for an event and `is_done` says so; returns its system calls, in order, but for those that
+    /// wait for other threads or ask for memory.
+    pub(crate) fn calls(&self, server: &Hauld, mut is_done: impl FnMut() -> bool) -> Vec<c_long> {
+        const OTHERS: [c_long; 7] = [
+            SYS_futex,
+            SYS_sched_yield,
+            SYS_mmap,
+            SYS_munmap,
+            SYS_brk,
+            SYS_madvise,
+            SYS_restart_syscall,
+        ];
+        let mut calls = Vec::new();
+        loop {
+            ptrace::syscall(self.0, None).unwrap();
+            self.wait();
+            let call = self.call(server);
+            let waits = [SYS_epoll_wait, SYS_epoll_pwait].contains(&call);
+            if waits && !calls.is_empty() && is_done() {
+                return calls;
+            }
+            if !waits && !OTHERS.contains(&call) {
+                calls.push(call);
+            }
+        }
+    }
+
     /// Whether it is in one of these system calls.
     fn is_in(&self, server: &Hauld, calls: &[c_long]) -> bool {
+        calls.contains(&self.call(server))
+    }
+
+    /// The system call that it is in.
+    fn call(&self, server: &Hauld) -> c_long {
         let path = format!("/proc/{}/task/{}/syscall", server.pid(), self.0);
         let line = fs::read_to_string(path).unwrap();
-        let call = line.split(' ').next().unwrap();
-        calls.iter().any(|it| it.to_string() == call)
+        line.split(' ').next().unwrap().trim().parse().unwrap_or(-1)
     }
 }
 
