@@ -127,3 +127,37 @@ fn examples_of_logins_are_sound() {
     let Answer::Refused { refusal, id } = refused else { panic!("{refused:?}") };
     assert_eq!((&refusal.code, id.get()), (&Code::Unauthorized, 0));
 }
+
+/// What a thief gets: the table names everything that has to do with accounts, and each command that it tells is one.
+#[test]
+fn everything_that_can_be_stolen_can_be_replaced_by_commands_that_there_are() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/security.md");
+    let text = fs::read_to_string(path).unwrap();
+    let rows = table(&text, "| stolen | the thief can | the thief can't | replace it |");
+    let stolen: Vec<_> = rows.iter().map(|row| row[0]).collect();
+    for thing in ["token", "`key.pem`", "`--cert`", "`users.toml`", "disk", "`credentials`"] {
+        assert!(stolen.iter().any(|name| name.contains(thing)), "{thing} is not in {stolen:?}");
+    }
+    let mut told = 0;
+    for row in &rows {
+        assert!(row.len() == 4 && row[..3].iter().all(|cell| cell.len() > 5), "{row:?}");
+        for code in quoted(row[3]) {
+            let mut words = code.split(' ');
+            let mut command = match words.next() {
+                Some("haul") => haul_command(),
+                Some("hauld") => hauld_command(),
+                _ => continue,
+            };
+            let is_command = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+            command.args(words.clone().take_while(is_command)).arg("--help");
+            let output = output_of(&mut command);
+            assert!(output.status.success(), "{code}: {output:?}");
+            let help = String::from_utf8(output.stdout).unwrap();
+            for option in words.filter(|word| word.starts_with("--")) {
+                assert!(help.contains(option), "{code}: no {option} in {help}");
+            }
+            told += 1;
+        }
+    }
+    assert!(told >= 5, "{told} commands");
+}

@@ -141,6 +141,7 @@ mod read_only;
 mod reading;
 mod reading_bounds;
 mod reading_whole;
+mod readme;
 mod reconnect;
 mod refused_source;
 mod remove;

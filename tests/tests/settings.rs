@@ -1,5 +1,6 @@
 //! The file of settings: `hauld --config FILE`, its variables, `hauld config`, and reading it again.
 
+use haul_tests::needed;
 use haul_tests::prelude::*;
 
 /// Writes a file of settings beside nothing else.
@@ -234,5 +235,43 @@ fn files_of_settings_that_owners_copy_are_right() {
         let (_place, file) = settings(&text);
         let output = config(&["check", &file]);
         assert!(output.status.success(), "{text}\n{output:?}");
+    }
+}
+
+/// The directory of key and accounts that a user gets without a word about it: whoever runs hauld.
+#[test]
+fn configuration_is_in_the_state_directory_of_the_user() {
+    let user = User::new().unwrap();
+    let made = |variables: &[(&str, &str)], expected: Option<&str>| {
+        let mut hauld = user.command("hauld");
+        hauld.env_clear().arg("fingerprint");
+        for (name, place) in variables {
+            hauld.env(name, user.path().join(place));
+        }
+        let output = output_of(&mut hauld);
+        let Some(expected) = expected else {
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+            return;
+        };
+        assert!(output.status.success(), "{output:?}");
+        let key = user.path().join(expected).join("key.pem");
+        assert!(key.exists(), "{variables:?}: no {}", key.display());
+        assert_eq!(mode(key.parent().unwrap()), 0o700);
+    };
+    for place in ["home", "state", "service", "own"] {
+        fs::create_dir(user.path().join(place)).unwrap();
+        user.own(&user.path().join(place)).unwrap();
+    }
+    made(&[("HOME", "home")], Some("home/.local/state/hauld"));
+    made(&[("HOME", "home"), ("XDG_STATE_HOME", "state")], Some("state/hauld"));
+    made(&[("HOME", "home"), ("STATE_DIRECTORY", "service/one:/x")], Some("service/one"));
+    let variables = [("STATE_DIRECTORY", "service"), ("HAULD_CONFIG_DIR", "own/of hauld")];
+    made(&variables, Some("own/of hauld"));
+    // The home of somebody else, as after `su` without `-`.
+    if needed::is_root() {
+        let others = TempDir::new().unwrap();
+        set_mode(others.path(), 0o777);
+        made(&[("HOME", others.path().to_str().unwrap())], None);
+        assert_eq!(fs::read_dir(others.path()).unwrap().count(), 0);
     }
 }
