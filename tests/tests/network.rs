@@ -1,5 +1,6 @@
 //! Two machines: the steps of the README for an account, and all that somebody on the wire between them sees.
 
+use haul_tests::needed::is_here;
 use haul_tests::network::{Machine, Network};
 use haul_tests::prelude::*;
 use haul_tests::register::{Register, log_in};
@@ -167,15 +168,55 @@ fn server_that_others_reach_starts_with_an_account_or_insecure_and_says_how_to_a
     assert_eq!((output.status.success(), output.stdout.len()), (false, 0), "{told}");
     assert!(told.contains("hauld user add"), "{told}");
 
-    let mut insecure =
-        start(&["--insecure"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(insecure.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    signal(&insecure, Signal::TERM);
-    let told = String::from_utf8(ended(insecure).stderr).unwrap();
-    assert!(line.starts_with("listening on ") && told.contains("WARN"), "{line}{told}");
+    // At every start.
+    for _ in 0..2 {
+        let mut insecure =
+            start(&["--insecure"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(insecure.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        signal(&insecure, Signal::TERM);
+        let told = String::from_utf8(ended(insecure).stderr).unwrap();
+        let warned = told.lines().find(|line| line.contains("WARN") && line.contains("insecure"));
+        assert!(line.starts_with("listening on ") && warned.is_some(), "{line}{told}");
+    }
 
     machines.register().add("alice", &[]).unwrap();
     let server = machines.start();
     assert!(server.log_text().contains("takes TLS"), "{}", server.log_text());
+}
+
+/// Trap 11: whatever the user says, and whoever serves, the token does not go over a line that others can read.
+#[test]
+fn token_does_not_go_in_clear_to_another_machine_though_both_sides_say_insecure() {
+    let machines = Machines::new();
+    if !is_here(machines.network.is_real(), "two network namespaces") {
+        return;
+    }
+    let token = machines.register().add("alice", &[]).unwrap().token;
+    let hauld = machines.network.command(Machine::Server, &binaries::get().hauld);
+    let words = ["--listen", &machines.network.server, "--insecure"];
+    let server =
+        Hauld::start_at(&machines.path("root"), &machines.path("log"), hauld, &words).unwrap();
+    let tap = machines.network.tap().unwrap();
+    let known_as = machines.network.known_as.clone();
+    fs::write(machines.path("file"), SECRETS[2]).unwrap();
+    fs::create_dir(machines.path("stored")).unwrap();
+    let credentials = machines.path("stored/credentials");
+    fs::write(&credentials, format!("{known_as} alice {token}\n")).unwrap();
+    set_mode(&credentials, 0o600);
+    for (files, variable) in [("stored", None), ("none", Some(&token))] {
+        let mut haul = machines.haul(files);
+        haul.current_dir(machines.directory.path()).stdin(Stdio::null());
+        haul.envs(variable.map(|token| ("HAUL_TOKEN", token)));
+        haul.args(["put", "--insecure", "file", &format!("alice@{known_as}")]);
+        let output = output_of(&mut haul);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains("sends no token over a connection that others can read"), "{told}");
+    }
+    assert!(!server.root().join("alice/file").exists());
+    let passed = tap.passed();
+    // The words in clear, without the token, are there to be seen.
+    assert!(passed.iter().any(|bytes| has(bytes, "hello")));
+    assert!(passed.iter().all(|bytes| !has(bytes, &token[14..]) && !has(bytes, SECRETS[2])));
 }

@@ -1,6 +1,7 @@
 //! The certificate of an authority at a real server: which are taken, and what the commands show of it.
 
 use haul_tests::login::text;
+use haul_tests::needed::has_openssl;
 use haul_tests::prelude::*;
 use rcgen::{CertificateParams, DistinguishedName, DnType, date_time_ymd};
 
@@ -120,20 +121,47 @@ fn certificate_that_is_over_or_not_valid_yet_is_served_with_a_warning() {
     }
 }
 
-/// Makes a certificate with openssl; `false` if the machine has none.
-fn openssl(given: &Given, words: &[&str]) -> bool {
+#[test]
+fn certificate_that_ends_soon_is_told_with_its_days_and_one_that_does_not_is_not() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (days, is_told) in [(10, true), (60, false)] {
+        let end = SystemTime::now() + days * day;
+        let (_authority, identity) = identity(|params| params.not_after = end.into());
+        let given = Given::of(&identity);
+        let _ = given.hauld(&["user", "add", "alice", "--cert", &given.path("cert")]);
+        let server = given.serve();
+        if is_told {
+            eventually("it is told", || server.log_text().contains("the certificate ends soon"));
+            // Midnight may come in between.
+            let log = server.log_text();
+            assert!([9, 10].iter().any(|days| log.contains(&format!("days={days}"))), "{log}");
+        } else {
+            // The watcher has looked at the certificate when it has looked at the accounts after a change.
+            let _ = given.hauld(&["user", "add", "bob", "--cert", &given.path("cert")]);
+            eventually("the watcher has looked", || {
+                server.log_text().contains("other accounts hold")
+            });
+            assert!(!server.log_text().contains("ends soon"), "{}", server.log_text());
+        }
+    }
+}
+
+/// Makes a certificate with openssl.
+fn openssl(given: &Given, words: &[&str]) {
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-nodes", "-subj", "/CN=box", "-days", "9"]).args(words);
     command.args(["-keyout", &given.path("key"), "-out", &given.path("cert")]);
-    command.output().is_ok_and(|output| output.status.success())
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
 fn weak_key_is_refused_and_a_weak_signature_is_told() {
-    let given = Given::of(&Identity::own());
-    if !openssl(&given, &["-newkey", "rsa:1024"]) {
+    if !has_openssl() {
         return;
     }
+    let given = Given::of(&Identity::own());
+    openssl(&given, &["-newkey", "rsa:1024"]);
     let mut command = hauld_command();
     command.current_dir(given.place.path());
     command.args(["--root", "r", "--listen", "127.0.0.1:0", "--cert", "cert", "--key", "key"]);
@@ -141,13 +169,13 @@ fn weak_key_is_refused_and_a_weak_signature_is_told() {
     assert_eq!(output.status.code(), Some(2));
     let told = text(&output.stderr);
     assert!(told.contains("has 1024 bits") && told.contains("needs 2048"), "{told}");
-    assert!(openssl(&given, &["-newkey", "rsa:2048", "-sha1"]));
+    openssl(&given, &["-newkey", "rsa:2048", "-sha1"]);
     let server = given.serve();
     let log = server.log_text();
     assert!(log.contains("is signed with SHA-1 or MD5: clients that trust authorities"), "{log}");
     let _ = TlsPeer::connect(server.address());
     // A running server keeps the certificate that it has.
-    assert!(openssl(&given, &["-newkey", "rsa:1024"]));
+    openssl(&given, &["-newkey", "rsa:1024"]);
     eventually("it is not taken", || server.log_text().contains("has 1024 bits"));
     let _ = TlsPeer::connect(server.address());
 }

@@ -1,5 +1,6 @@
 //! The client over TLS: every byte arrives once, and nothing arrives where it should not.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -134,6 +135,72 @@ fn only_tls_1_3_is_offered_and_the_end_is_told() {
         Ok(body)
     });
     assert!(output.status.success() && body == contents, "{output:?}");
+}
+
+/// The extensions in a client's first message, which waits to be read, by their types.
+fn extensions(stream: &std::net::TcpStream) -> BTreeMap<u16, Vec<u8>> {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    let mut record = vec![0; 5];
+    let mut look = |len: usize| {
+        record.resize(len, 0);
+        eventually("the first message is there", || stream.peek(&mut record).unwrap() == len);
+        record.clone()
+    };
+    let hello = look(5);
+    let hello = look(5 + number(&hello[3..]));
+    // Behind the headers, the version and the random bytes: session, suites and compression.
+    let mut at = 5 + 4 + 2 + 32;
+    at += 1 + number(&hello[at..=at]);
+    at += 2 + number(&hello[at..at + 2]);
+    at += 1 + number(&hello[at..=at]);
+    at += 2;
+    let mut found = BTreeMap::new();
+    while at < hello.len() {
+        let end = at + 4 + number(&hello[at + 2..at + 4]);
+        found.insert(u16::from_be_bytes([hello[at], hello[at + 1]]), hello[at + 4..end].to_vec());
+        at = end;
+    }
+    found
+}
+
+/// A server gives tickets and takes early data, and the connection is lost: the next one of the same run uses neither.
+#[test]
+fn no_connection_goes_on_with_the_session_of_another_or_sends_before_the_handshake() {
+    const EARLY_DATA: u16 = 42;
+    const PRE_SHARED_KEY: u16 = 41;
+    const GROUPS: u16 = 10;
+    // X25519 with ML-KEM-768, X25519, P-256.
+    const OFFERED: [u8; 8] = [0, 6, 0x11, 0xec, 0, 29, 0, 23];
+    let identity = Identity::own();
+    let mut offers = config(&identity);
+    offers.max_early_data_size = 16_384;
+    offers.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+    let fake = TlsFake::start(offers);
+    let configuration = trusting(&[(&fake.address(), &identity.pin())]);
+    let address = fake.address();
+    let serving = thread::spawn(move || -> io::Result<Vec<BTreeMap<u16, Vec<u8>>>> {
+        let mut seen = Vec::new();
+        for is_last in [false, true] {
+            let stream = fake.accept_plain()?;
+            seen.push(extensions(&stream));
+            let mut caller = fake.shake_hands(stream);
+            caller.greet()?;
+            let (header, _) = caller.receive()?;
+            if is_last {
+                caller.send(&json!({"ack": header["id"]}), b"")?;
+                let _ = caller.obey(&|_, _| ());
+            }
+        }
+        Ok(seen)
+    });
+    let output = haul_in(configuration.path(), &["mkdir", &format!("{address}/d")]).output();
+    let seen = serving.join().unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for extensions in seen {
+        assert_eq!(extensions.get(&GROUPS).map(Vec::as_slice), Some(&OFFERED[..]));
+        let used = [EARLY_DATA, PRE_SHARED_KEY].map(|kind| extensions.contains_key(&kind));
+        assert_eq!(used, [false; 2], "{extensions:?}");
+    }
 }
 
 #[test]

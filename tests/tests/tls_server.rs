@@ -154,6 +154,34 @@ fn peer_that_stops_in_the_handshake_ends_though_connections_are_not_scarce() {
     assert_eq!(log.matches("the TLS handshake took too long").count(), 5, "{log}");
 }
 
+/// Trap 9: each byte in time does not help, because the handshake as a whole has to be.
+#[test]
+fn peer_whose_handshake_comes_byte_by_byte_ends_as_well() {
+    let output = output_of(hauld_command().args(["config", "show"]));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.lines().any(|line| line.starts_with("header-timeout = \"10s\" ")), "{told}");
+    let server = tls_server(&["--header-timeout", "1s"]);
+    let mut hello = vec![22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc];
+    hello.resize(9 + 0x3ffc, 7);
+    let mut peer = Peer::connect(server.address()).unwrap();
+    peer.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut bytes = hello.iter();
+    // It ends long before the last byte of 16,384 has come.
+    let ended = loop {
+        let byte = bytes.next().expect("the server takes byte after byte");
+        if peer.stream.write_all(&[*byte]).is_err() {
+            break true;
+        }
+        match peer.stream.read(&mut [0; 64]) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(1..) => {}
+            _ => break true,
+        }
+    };
+    assert!(ended);
+    eventually("it is told", || server.log_text().contains("the TLS handshake took too long"));
+}
+
 /// Trap 10.
 #[test]
 fn plain_client_is_told_that_an_address_takes_only_tls() {
