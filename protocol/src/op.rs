@@ -294,8 +294,34 @@ mod tests {
         ]
     }
 
+    /// The place of a request in [`all`]: another request is no code before it has one.
+    fn place(op: &Op) -> usize {
+        match op {
+            Op::Put { .. } => 0,
+            Op::Bundle { .. } => 1,
+            Op::Open(_) => 2,
+            Op::Part { .. } => 3,
+            Op::Commit { .. } => 4,
+            Op::Abort { .. } => 5,
+            Op::Mkdir { .. } => 6,
+            Op::Symlink { .. } => 7,
+            Op::Setattr { .. } => 8,
+            Op::Remove { .. } => 9,
+            Op::Rename { .. } => 10,
+            Op::Check { .. } => 11,
+            Op::Adopt => 12,
+            Op::Publish { .. } => 13,
+            Op::Rollback { .. } => 14,
+            Op::List { .. } => 15,
+            Op::Get { .. } => 16,
+            Op::Fetch => 17,
+            Op::Ping => 18,
+        }
+    }
+
     #[test]
     fn every_request_needs_the_rights_of_this_table() {
+        assert!(all().iter().map(place).eq(0..=place(&Op::Ping)), "a request is missing");
         let found = all();
         let found = found.iter().map(|op| (op.command(), op.needs().to_string()));
         let found: Vec<_> = found.collect();
