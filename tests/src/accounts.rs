@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::eventually;
 use crate::hauld::{Hauld, hauld_command, server_with};
 use crate::peer::Peer;
+use crate::{binaries, eventually};
 
 /// A server on loopback whose clients need an account.
 #[derive(Debug)]
@@ -33,6 +33,20 @@ impl Accounts {
 
     /// The same, with options for the server.
     pub fn start_with(words: &[&str], users: &[&str]) -> Self {
+        Self::started(words, users, server_with)
+    }
+
+    /// The same, of a server that may open only so many files at once.
+    pub fn start_with_few_files(files: usize, words: &[&str], users: &[&str]) -> Self {
+        Self::started(words, users, |words| {
+            let mut limited = Command::new("sh");
+            limited.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]);
+            limited.arg(&binaries::get().hauld);
+            Hauld::start_in(TempDir::new().unwrap(), limited, words).unwrap()
+        })
+    }
+
+    fn started(words: &[&str], users: &[&str], start: impl FnOnce(&[&str]) -> Hauld) -> Self {
         let config = TempDir::new().unwrap();
         let mut tokens = BTreeMap::new();
         for user in users {
@@ -41,7 +55,7 @@ impl Accounts {
             tokens.insert(words[0].to_owned(), token(&output));
         }
         let path = config.path().to_str().unwrap();
-        let server = server_with(&[words, &["--config-dir", path]].concat());
+        let server = start(&[words, &["--config-dir", path]].concat());
         Self { server, config, tokens }
     }
 

@@ -135,3 +135,38 @@ fn room_is_made(stalled: fn(&Hauld, &Path) -> Peer) {
     eventually("there is room", || is_stored(&server));
     drop(peers);
 }
+
+/// A file of this account that does not come whole in one read; whether it had a place.
+fn is_stored_by(accounts: &Accounts, name: &str) -> bool {
+    let body = vec![7; 300_000];
+    let answer = accounts.peer(name).ask(&put(1, "new", &body), &body).unwrap();
+    assert!(answer["ack"] == 1 || answer["code"] == "busy", "{answer}");
+    answer["ack"] == 1
+}
+
+/// Nothing comes from it because of its own rate, so the server does nothing for it.
+#[test]
+fn account_that_waits_for_its_rate_makes_room_for_files_of_another() {
+    let words = ["--workers", "1", "--durability", "none", "--body-timeout", "1h"];
+    let users = ["alice --root alice", "bob --root bob --rate 1000000000"];
+    let accounts = Accounts::start_with_few_files(100, &words, &users);
+    let body = vec![7; 300_000];
+    let mut peers = Vec::new();
+    while is_stored_by(&accounts, "alice") {
+        let mut peer = accounts.peer("bob");
+        peer.send(&put(1, &format!("b{}", peers.len()), &body), &body[..1000]).unwrap();
+        peers.push(peer);
+        assert!(peers.len() < 60, "there is no end of places");
+    }
+    let readings = accounts.readings();
+    accounts.set_users(&accounts.users().replace("rate = 1000000000", "rate = 1"));
+    accounts.are_read_after(readings);
+    // All but one of them wait for the byte of this second.
+    for peer in &mut peers {
+        peer.stream.write_all(&body[1000..2000]).unwrap();
+    }
+    let mut other = Pinging(accounts.peer("alice"), 0);
+    other.turn();
+    eventually("there is room", || is_stored_by(&accounts, "alice"));
+    drop(peers);
+}

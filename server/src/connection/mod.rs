@@ -159,8 +159,10 @@ pub(crate) struct Connection {
     is_from_slow_lane: bool,
     /// Until its next turn the server works for the peer, and does not wait for it.
     works: bool,
-    /// The committer has so much to do that nothing is read: its peer is not late.
+    /// The committer has so much to do, or the account has sent so much, that nothing is read: its peer is not late.
     held_up: bool,
+    /// The second of these: the server does nothing for its peer.
+    waits_for_rate: bool,
     /// It has made room once, and ends as soon as its requests are answered.
     made_room: bool,
     /// Lines that requests of this peer have added to the log.
@@ -246,6 +248,7 @@ impl Connection {
             is_from_slow_lane: false,
             works: false,
             held_up: false,
+            waits_for_rate: false,
             made_room: false,
             logged: 0,
             opening: None,

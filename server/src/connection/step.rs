@@ -93,7 +93,7 @@ impl Connection {
 
     /// One step.
     fn step(&mut self, turn: &mut Turn<'_>) -> Step {
-        self.held_up = false;
+        (self.held_up, self.waits_for_rate) = (false, false);
         turn.services.flush_audit();
         self.note_end(turn.services.now());
         if self.say(turn.services.now()).is_err() {
@@ -183,7 +183,7 @@ impl Connection {
             Some(most) => self.read(waiting, most, turn),
             // The timer wakes it.
             None => {
-                self.held_up = true;
+                (self.held_up, self.waits_for_rate) = (true, true);
                 Step::Wait(answers)
             }
         }

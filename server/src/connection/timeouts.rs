@@ -71,13 +71,19 @@ impl Connection {
         true
     }
 
-    /// Notes at the end of a turn whether the server works for the peer. If answers are left that the socket
+    /// Notes at the end of a turn whether the server works for the peer, which it does not while the account may send nothing
+    /// more. If answers are left that the socket
     /// does not take, or it can't be written to, which is how the connection waits for its next turn, the peer must read.
     pub(super) fn note_who_works(&mut self, now: u64) {
         let has_work = self.job.is_some() || !self.rest.is_empty() || self.held_up;
-        self.works = has_work && !self.is_unread() && (self.held_up || is_writable(&self.socket));
-        if self.works {
+        let waits = has_work && !self.is_unread() && (self.held_up || is_writable(&self.socket));
+        if waits {
             self.pace = Pace::begin(now);
+        }
+        // A peer that has used its rate up is not late. But it alone decides for how long that is, so what it holds meanwhile
+        // counts as held by it.
+        self.works = waits && !self.waits_for_rate;
+        if self.works {
             self.settled = now;
         }
     }
