@@ -1,5 +1,6 @@
 //! The connections and the rate of an account.
 
+use haul_tests::http::HttpPeer;
 use haul_tests::prelude::*;
 
 use crate::tls_peer::TlsPeer;
@@ -96,4 +97,74 @@ fn rate_counts_what_encryption_adds() {
         assert_eq!(bob.ask(&put(id, "y", b"y"), b"y").unwrap()["ack"], id);
     }
     assert!(!accounts.at("alice/x").exists());
+}
+
+/// Three seconds' worth would take days. So much comes with the first read of each connection.
+#[test]
+fn bytes_that_come_with_the_login_wait_for_the_rate_as_all_others() {
+    let accounts = Accounts::start(&["alice --root alice --rate 1", "bob --root bob"]);
+    let bytes = [b'x'; 5000];
+    let mut peers: Vec<_> = (0..3)
+        .map(|number| {
+            let mut peer = Peer::connect(accounts.server.address()).unwrap();
+            let hello = frame(&accounts.hello("alice", &peer.unique()), b"");
+            let file = frame(&put(1, &format!("haul{number}"), &bytes), &bytes);
+            peer.stream.write_all(&[hello, file].concat()).unwrap();
+            assert_eq!(peer.receive().unwrap().0["account"]["name"], "alice");
+            peer
+        })
+        .collect();
+    let token = accounts.token("alice");
+    let fields = format!("Authorization: Bearer {token}\r\nContent-Length: 5000\r\n");
+    let mut browsers: Vec<_> = (0..3)
+        .map(|number| {
+            let mut browser = HttpPeer::connect(accounts.server.address());
+            // Nobody asks first, which gives the connection up.
+            browser.ask("GET /.haul/login", "", b"");
+            assert_eq!(browser.receive().status, 200);
+            browser.ask(&format!("PUT /http{number}"), &fields, &bytes);
+            browser
+        })
+        .collect();
+    // What it does for others does not wait.
+    let mut bob = accounts.peer("bob");
+    for id in 1..=200 {
+        assert_eq!(bob.ask(&put(id, "y", b"y"), b"y").unwrap()["ack"], id);
+    }
+    assert_eq!(fs::read_dir(accounts.at("alice")).unwrap().count(), 0);
+    // Nothing of it is lost.
+    accounts.set_users(&accounts.users().replace("rate = 1\n", ""));
+    for peer in &mut peers {
+        let mut word = peer.receive().unwrap().0;
+        while word["ack"] == 0 {
+            word = peer.receive().unwrap().0;
+        }
+        assert_eq!(word["ack"], 1, "{word}");
+    }
+    for browser in &mut browsers {
+        assert_eq!(browser.receive().status, 201);
+    }
+}
+
+/// Over one connection of a proxy come requests of many.
+#[test]
+fn debt_of_one_account_keeps_no_request_of_another_waiting_that_comes_over_the_same_connection() {
+    let accounts = Accounts::start(&["alice --root alice --rate 2000000", "bob --root bob"]);
+    let mut proxy = HttpPeer::connect(accounts.server.address());
+    let bearer = |name: &str| format!("Authorization: Bearer {}\r\n", accounts.token(name));
+    proxy.ask("GET /", &bearer("alice"), b"");
+    assert_eq!(proxy.receive().status, 200);
+    // Over another connection, she goes into debt for hours.
+    let readings = accounts.readings();
+    accounts.set_users(&accounts.users().replace("rate = 2000000", "rate = 1"));
+    accounts.are_read_after(readings);
+    let mut other = HttpPeer::connect(accounts.server.address());
+    let fields = format!("{}Content-Length: 10000\r\n", bearer("alice"));
+    other.ask("PUT /z", &fields, &[b'x'; 10_000]);
+    for number in 0..20 {
+        let fields = format!("{}Content-Length: 1\r\n", bearer("bob"));
+        proxy.ask(&format!("PUT /{number}"), &fields, b"y");
+        assert_eq!(proxy.receive().status, 201);
+    }
+    assert!(!accounts.at("alice/z").exists());
 }

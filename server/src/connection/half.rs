@@ -139,6 +139,11 @@ impl Half {
         }
     }
 
+    /// Whether the next bytes are those of a request of HTTP of which nothing is known.
+    pub(super) fn is_before_head(&self) -> bool {
+        matches!(self, Self::Http(http) if http.is_before_head())
+    }
+
     /// Whether the present request must be answered before more is read: in HTTP each one.
     pub(super) fn is_answering(&self) -> bool {
         matches!(self, Self::Http(http) if http.is_answering())

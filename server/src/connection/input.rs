@@ -81,9 +81,10 @@ impl Connection {
                 || (may_pause && turn.share.is_used_up(!self.fresh.is_empty()))
                 || self.half.is_full()
                 || self.half.is_answering()
+                || self.in_debt
                 || self.must_wait(turn.services);
             // The end of a body needs no bytes, so nothing would bring it later.
-            let ends = self.half.body_left() == Some(0) && !self.holds_body_up();
+            let ends = self.half.body_left() == Some(0) && !self.holds_body_up() && !self.in_debt;
             if pauses && !ends {
                 if self.may_log_in() {
                     turn.add_secret(all - input.len()..all);

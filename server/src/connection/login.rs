@@ -110,6 +110,7 @@ impl Connection {
             Ok(seat) => {
                 let seat = Arc::new(seat);
                 self.meter = Some(Meter::new(budget));
+                self.pay_for_login();
                 self.seat = Some(Arc::clone(&seat));
                 Some(seat)
             }
@@ -133,23 +134,6 @@ impl Connection {
         let message =
             "all connections of this server are taken, and no account has more than this one";
         self.refuse_connection(Code::Busy, message);
-    }
-
-    /// The bytes that may be read now; `None` if the account has sent as much as it may for the moment.
-    pub(super) fn may_read(&mut self, now: u64) -> Option<usize> {
-        let Some(meter) = &mut self.meter else { return Some(usize::MAX) };
-        match meter.may_read(now) {
-            Ok(most) => {
-                if self.throttled.take().is_some() {
-                    self.freed = now;
-                }
-                Some(most.unwrap_or(usize::MAX))
-            }
-            Err(at) => {
-                self.throttled = Some(at);
-                None
-            }
-        }
     }
 
     /// Whether the account's root is there now. If it is gone, the connection ends.

@@ -30,6 +30,7 @@ mod http;
 mod input;
 mod job;
 mod login;
+mod rate;
 mod rename;
 mod renaming;
 mod rights;
@@ -120,6 +121,10 @@ pub(crate) struct Connection {
     seat: Option<Arc<Seat>>,
     /// Its part in the rate of the account.
     meter: Option<Meter>,
+    /// Bytes of the last read, if it was not known yet whose they are: the account pays for them once it is.
+    unpaid: usize,
+    /// The account has not sent these bytes within its rate: nothing more of them is decoded before it may send more.
+    in_debt: bool,
     /// When the account may send more: nothing is read before, in milliseconds of the server's clock.
     throttled: Option<u64>,
     /// When the account could last send more.
@@ -218,6 +223,8 @@ impl Connection {
             login: None,
             seat: None,
             meter: None,
+            unpaid: 0,
+            in_debt: false,
             throttled: None,
             freed: now,
             teller: Teller::new(services, &peer.address),

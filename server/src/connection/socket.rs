@@ -45,9 +45,7 @@ impl Connection {
                 // Records without plaintext are work, too.
                 turn.share.took(taken.max(plain));
                 self.has_received(taken, turn.services.now());
-                if let Some(meter) = &self.meter {
-                    meter.has_read(taken.max(plain));
-                }
+                self.pay_for_read(taken.max(plain));
                 if plain == 0 {
                     Step::Again
                 } else {

@@ -163,6 +163,14 @@ impl Connection {
             self.held_up = true;
             return Step::Wait(answers);
         }
+        if self.in_debt {
+            if !self.has_paid(turn.services.now()) {
+                return self.wait_for_rate(answers);
+            }
+            // Also if nothing is left: the end of a body needs no bytes.
+            let rest = std::mem::take(&mut self.rest);
+            return self.take(&mut &rest[..], false, turn);
+        }
         if !self.rest.is_empty() {
             if self.is_over(turn) {
                 return Step::Later(Interest::WRITE);
@@ -179,13 +187,9 @@ impl Connection {
                 false => Step::Later(waiting),
             };
         }
-        match self.may_read(turn.services.now()) {
+        match self.may_read(turn.services) {
             Some(most) => self.read(waiting, most, turn),
-            // The timer wakes it.
-            None => {
-                (self.held_up, self.waits_for_rate) = (true, true);
-                Step::Wait(answers)
-            }
+            None => self.wait_for_rate(answers),
         }
     }
 

@@ -151,6 +151,11 @@ impl Half {
         self.exchange.is_none() && self.machine.is_between()
     }
 
+    /// Whether the head of the next request is not whole.
+    pub(crate) fn is_before_head(&self) -> bool {
+        self.exchange.is_none()
+    }
+
     /// Whether a whole request waits for its answer, before which nothing more is read.
     pub(crate) fn is_answering(&self) -> bool {
         self.exchange.as_ref().is_some_and(|exchange| exchange.is_whole)

@@ -133,6 +133,13 @@ impl State {
         self.waiting.max(self.have_waited).max(1)
     }
 
+    /// The moment at which there are so many tokens, if nothing is read until then.
+    fn full(&self, tokens: i64, rate: u64) -> u64 {
+        let missing = u128::from(tokens.abs_diff(self.tokens)) * 1000;
+        let wait = u64::try_from(missing.div_ceil(u128::from(rate))).unwrap_or(u64::MAX);
+        self.given.saturating_add(wait)
+    }
+
     /// A connection waits, which it did last in the period that it remembers.
     fn waits(&mut self, remembered: &mut Option<u64>) {
         if *remembered != Some(self.period) {
@@ -164,9 +171,7 @@ impl Meter {
         let is_empty = state.tokens < to_signed(least);
         if is_empty || (contenders > 1 && now < self.pauses_until) {
             state.waits(&mut self.period);
-            let missing = u128::from(to_signed(least).abs_diff(state.tokens)) * 1000;
-            let wait = u64::try_from(missing.div_ceil(u128::from(rate))).unwrap_or(u64::MAX);
-            let full = if is_empty { state.given.saturating_add(wait) } else { u64::MAX };
+            let full = if is_empty { state.full(to_signed(least), rate) } else { u64::MAX };
             return Err(full.clamp(now + 1, now + PAUSE));
         }
         let mut share = u64::try_from(state.tokens).unwrap_or(0);
@@ -179,13 +184,27 @@ impl Meter {
         Ok(Some(usize::try_from(share).unwrap_or(usize::MAX)))
     }
 
-    /// So many bytes were read.
-    pub(crate) fn has_read(&self, bytes: usize) {
+    /// Whether the account has read no more than it may by now; or else the moment at which to ask again.
+    pub(crate) fn is_out_of_debt(&mut self, now: u64) -> Result<(), u64> {
+        let mut state = self.budget.0.lock();
+        let Some(rate) = state.rate else { return Ok(()) };
+        state.give(rate, now);
+        if state.tokens >= 0 {
+            return Ok(());
+        }
+        state.contenders(now);
+        state.waits(&mut self.period);
+        Err(state.full(0, rate).clamp(now + 1, now + PAUSE))
+    }
+
+    /// So many bytes were read. Returns whether they were more than the account may send for the moment.
+    pub(crate) fn has_read(&self, bytes: usize) -> bool {
         let mut state = self.budget.0.lock();
         if state.rate.is_some() {
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
             state.tokens = state.tokens.saturating_sub(bytes);
         }
+        state.rate.is_some() && state.tokens < 0
     }
 }
 

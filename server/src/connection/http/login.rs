@@ -33,6 +33,7 @@ impl Connection {
         }
         let credentials = std::mem::take(&mut asked.head.credentials);
         if self.has_login_of(&credentials, services) {
+            self.pay_for_login();
             return self.http_enters(*asked, turn);
         }
         self.log_out(services);
