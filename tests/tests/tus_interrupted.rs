@@ -243,6 +243,34 @@ fn upload_of_one_account_is_unknown_to_another() {
     assert_eq!(accounts.text("alice/a"), "abcdef");
 }
 
+/// It began by rights that are no more: its file would replace what the account may not replace.
+#[test]
+fn upload_is_unknown_once_the_account_has_other_rights() {
+    let accounts = Accounts::start(&["alice --rights put,replace,list"]);
+    let of = |accounts: &Accounts, first: &str, fields: &str, body: &[u8]| {
+        let fields = format!("Authorization: Bearer {}\r\n{fields}", accounts.token("alice"));
+        ask(accounts.server.address(), first, &fields, body)
+    };
+    let fields = format!("{TUS}Upload-Length: 3\r\n{}", metadata(&[("filename", "a")]));
+    let reply = of(&accounts, "POST /.haul/tus/", &fields, b"");
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let at = reply.field("Location").to_owned();
+    fs::write(accounts.at("a"), "there").unwrap();
+    let users = accounts.users();
+    let readings = accounts.readings();
+    accounts.set_users(&users.replace("\"replace\", ", ""));
+    assert_ne!(accounts.users(), users);
+    accounts.are_read_after(readings);
+    let append = format!("{BYTES}Upload-Offset: 0\r\nContent-Length: 3\r\n");
+    for (method, fields, body) in
+        [("HEAD", TUS, &b""[..]), ("PATCH", &append, b"abc"), ("DELETE", TUS, b"")]
+    {
+        let reply = of(&accounts, &format!("{method} {at}"), fields, body);
+        assert_eq!(reply.status, 404, "{method}");
+    }
+    assert_eq!(accounts.text("a"), "there");
+}
+
 #[test]
 fn quota_counts_an_upload_before_its_bytes_come() {
     let accounts =

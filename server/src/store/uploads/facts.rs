@@ -17,6 +17,9 @@ pub(crate) struct OrderedFacts {
     /// Bytes that the client was told of survive a power cut.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) lasting: bool,
+    /// The rights that its account had when it began; a server without accounts writes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rights: Option<String>,
     /// Text that the client gets back as it has sent it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) metadata: String,

@@ -58,6 +58,7 @@ impl Connection {
             mtime: mtime.map(|mtime| (mtime.s, mtime.ns)),
             only_new,
             lasting: size.is_none() || is_draft,
+            rights: self.rights(),
             metadata,
         };
         let account = self.account().map(AccountName::as_str);
@@ -160,6 +161,11 @@ impl Connection {
             .with("Upload-Draft-Interop-Version", version);
         half.tell_before(&before);
         true
+    }
+
+    /// The rights of the account, as the journal of an upload keeps them.
+    pub(super) fn rights(&self) -> Option<String> {
+        self.login.as_ref().map(|login| login.account.rights.to_string())
     }
 
     pub(super) fn account(&self) -> Option<&AccountName> {

@@ -141,14 +141,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether an upload is one of this account, below the root that its clients see now.
+    /// Whether an upload is one of this account, below the root that its clients see now, and was begun by the rights that the
+    /// account has now: by others its file may have had to replace nothing.
     fn is_own(&self, upload: &OrderedUpload, turn: &Turn<'_>) -> Result<(), Wrong> {
         let account = self.account().map(AccountName::as_str);
         let view = match &self.login {
             Some(login) => &login.account.view,
             None => &turn.services.whole,
         };
-        let is_own = upload.account.as_deref() == account && view.outward(&upload.name).is_some();
+        let is_own = upload.account.as_deref() == account
+            && upload.facts.rights == self.rights()
+            && view.outward(&upload.name).is_some();
         if is_own { Ok(()) } else { Err(unknown()) }
     }
 
