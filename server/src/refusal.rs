@@ -17,6 +17,8 @@ pub(crate) struct Refusal {
     names: Names,
     /// The account whose quota is full.
     about: Option<String>,
+    /// The message tells how full the disk is.
+    of_disk: bool,
 }
 
 /// The directory that the names in a message are below.
@@ -60,11 +62,15 @@ impl Refusal {
     /// The same, told in these words.
     pub(crate) fn in_words(&self, message: &str) -> Self {
         let told = haul_protocol::Refusal { message: message.to_owned(), ..self.told.clone() };
-        Self { told, names: Names::AsSent, about: self.about.clone() }
+        Self { told, names: Names::AsSent, about: self.about.clone(), of_disk: false }
     }
 
-    /// The same for a client of a drop account, which learns nothing of what others have sent: not how full a quota is.
+    /// The same for a client of a drop account, which learns nothing of what others have sent: not how full a quota is, nor the
+    /// disk.
     pub(crate) fn without_numbers(self) -> Self {
+        if self.of_disk {
+            return self.in_words("no room on its disk");
+        }
         if self.about.is_none() {
             return self;
         }
@@ -78,7 +84,7 @@ impl Refusal {
         account: AccountOf<'_>,
         in_draft: bool,
     ) -> haul_protocol::Refusal {
-        let Self { mut told, names, about } = self;
+        let Self { mut told, names, about, .. } = self;
         if about.is_some_and(|about| account.is_none_or(|account| account.as_str() != about)) {
             let is_full = is_full(&told);
             told.message =
@@ -111,7 +117,7 @@ fn is_full(told: &haul_protocol::Refusal) -> &'static str {
 /// The protocol and the parts of the server below this one name no entries but as the client has sent them.
 impl From<haul_protocol::Refusal> for Refusal {
     fn from(told: haul_protocol::Refusal) -> Self {
-        Self { told, names: Names::AsSent, about: None }
+        Self { told, names: Names::AsSent, about: None, of_disk: false }
     }
 }
 
@@ -157,11 +163,12 @@ impl From<StoreError> for Refusal {
             | StoreError::AccountUncounted { account } => Some(account.clone()),
             _ => None,
         };
+        let of_disk = matches!(error, StoreError::NoRoom { .. });
         let retry = code.retry() || matches!(error, StoreError::Group { .. });
         let told = haul_protocol::Refusal { retry, ..haul_protocol::Refusal::new(code, error) };
         // The name of an account is no name of an entry.
         let names = if about.is_some() { Names::AsSent } else { Names::Here };
-        Self { told, names, about }
+        Self { told, names, about, of_disk }
     }
 }
 
@@ -199,6 +206,16 @@ mod tests {
                 assert!(!told.contains("alice") && !told.contains('7'), "{told}");
             }
         }
+    }
+
+    #[test]
+    fn drop_account_is_not_told_how_full_the_disk_is() {
+        let refusal =
+            || Refusal::from(StoreError::NoRoom { cost: 9 << 30, room: 7 << 20, keep_free: 5 });
+        let told = |refusal: Refusal| refusal.told(&View::default(), None, false);
+        let (usual, hidden) = (told(refusal()), told(refusal().without_numbers()));
+        assert!(usual.message.contains('7') && hidden.message == "no room on its disk");
+        assert_eq!((hidden.code, hidden.retry), (usual.code, usual.retry));
     }
 
     /// One row for each error number that a file system may answer with: `io` only for what is none of the
