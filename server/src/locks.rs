@@ -123,6 +123,8 @@ pub(crate) enum Rank {
     Disk,
     /// The last failure of a hook.
     HookFailure,
+    /// The places for open files. Nothing is locked under it.
+    Places,
 }
 
 /// The locks that this thread holds.

@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use haul_tests::http::HttpPeer;
 use haul_tests::prelude::*;
 
 use crate::reading::get;
@@ -144,29 +145,71 @@ fn is_stored_by(accounts: &Accounts, name: &str) -> bool {
     answer["ack"] == 1
 }
 
+/// A file of this account that has no end here, and its first bytes.
+fn half_written(accounts: &Accounts, name: &str, file: usize) -> HttpPeer {
+    let token = accounts.token(name);
+    let fields = format!("Authorization: Bearer {token}\r\nContent-Length: {SIZE}\r\n");
+    let mut peer = HttpPeer::connect(accounts.server.address());
+    peer.ask(&format!("PUT /{file}"), &fields, &[7; 1000]);
+    peer
+}
+
+/// Peers that go on, each after a while.
+struct Going(Vec<HttpPeer>, Instant);
+
+impl Going {
+    fn go_on(&mut self) {
+        if self.1.elapsed() < Duration::from_millis(500) {
+            return;
+        }
+        for peer in &self.0 {
+            // Some have to leave.
+            let _ = peer.stream().write_all(&[7; 150_000]);
+        }
+        self.1 = Instant::now();
+    }
+}
+
 /// Nothing comes from it because of its own rate, so the server does nothing for it.
 #[test]
 fn account_that_waits_for_its_rate_makes_room_for_files_of_another() {
     let words = ["--workers", "1", "--durability", "none", "--body-timeout", "1h"];
     let users = ["alice --root alice", "bob --root bob --rate 1000000000"];
     let accounts = Accounts::start_with_few_files(100, &words, &users);
-    let body = vec![7; 300_000];
-    let mut peers = Vec::new();
+    let (mut going, mut waiting) = (Going(Vec::new(), Instant::now()), Vec::new());
+    // Each has as many as the other, so nobody has more than a fair share.
     while is_stored_by(&accounts, "alice") {
-        let mut peer = accounts.peer("bob");
-        peer.send(&put(1, &format!("b{}", peers.len()), &body), &body[..1000]).unwrap();
-        peers.push(peer);
-        assert!(peers.len() < 60, "there is no end of places");
+        waiting.push(half_written(&accounts, "bob", waiting.len()));
+        going.0.push(half_written(&accounts, "alice", waiting.len()));
+        assert!(waiting.len() < 30, "there is no end of places");
     }
     let readings = accounts.readings();
     accounts.set_users(&accounts.users().replace("rate = 1000000000", "rate = 1"));
     accounts.are_read_after(readings);
     // All but one of them wait for the byte of this second.
-    for peer in &mut peers {
-        peer.stream.write_all(&body[1000..2000]).unwrap();
+    for peer in &mut waiting {
+        peer.send([7; 1000]);
     }
-    let mut other = Pinging(accounts.peer("alice"), 0);
-    other.turn();
-    eventually("there is room", || is_stored_by(&accounts, "alice"));
-    drop(peers);
+    Pinging(accounts.peer("alice"), 0).turn();
+    eventually("there is room", || {
+        going.go_on();
+        is_stored_by(&accounts, "alice")
+    });
+}
+
+/// None of its places is ever idle.
+#[test]
+fn account_that_uses_all_places_gives_some_to_another() {
+    let words = ["--workers", "1", "--durability", "none", "--body-timeout", "1h"];
+    let users = ["alice --root alice", "bob --root bob"];
+    let accounts = Accounts::start_with_few_files(100, &words, &users);
+    let mut going = Going(Vec::new(), Instant::now());
+    while is_stored_by(&accounts, "alice") {
+        going.0.push(half_written(&accounts, "bob", going.0.len()));
+        assert!(going.0.len() < 60, "there is no end of places");
+    }
+    eventually("there is room", || {
+        going.go_on();
+        is_stored_by(&accounts, "alice")
+    });
 }

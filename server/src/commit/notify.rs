@@ -24,8 +24,9 @@ pub(crate) trait Notify: fmt::Debug + Send + Sync {
     /// connection still is.
     fn complete(&self, connection: ConnectionId, completion: Done) -> bool;
 
-    /// Has the connection give its place for an open file back that has had one for longest without using it.
-    fn free_a_place(&self);
+    /// Has the connection give its place for an open file back that has had one for longest without using it; if all use theirs,
+    /// that one of these connections that has used it least lately. Returns the connection.
+    fn free_a_place(&self, crowd: &[ConnectionId]) -> Option<ConnectionId>;
 
     /// Ends that one of these connections for whose peer the server has waited longest, so that another one may have its seat,
     /// and returns it; one that is gone already first of all.

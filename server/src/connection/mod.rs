@@ -288,6 +288,7 @@ impl Connection {
     /// From here to the end of the turn, names are below the client's root, or the next version if the connection is about
     /// one.
     fn enter_view(&self, turn: &mut Turn<'_>) {
+        turn.asker = (self.login.clone(), self.id);
         if let Dialect::Haul(haul) = &self.dialect
             && let Some(version) = &haul.version
         {

@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::accounts::View;
-use crate::commit::notify::Notify;
+use crate::accounts::{Login, View};
+use crate::commit::notify::{ConnectionId, Notify};
 use crate::locks::ReadGuard;
 use crate::net::buffer::Buffer;
 use crate::net::peer_end::PeerEnd;
@@ -45,6 +45,8 @@ pub(crate) struct Turn<'a> {
     pub(super) notify: &'a Arc<dyn Notify>,
     /// Whether connections are scarce.
     pub(super) is_scarce: bool,
+    /// The login and the connection whose turn it is.
+    pub(super) asker: (Option<Arc<Login>>, ConnectionId),
     pub(super) base: Base,
     pub(super) fresh: Fresh<'a>,
     /// The worker's buffer; its bytes are of no use between two turns.
@@ -81,6 +83,7 @@ impl<'a> Turn<'a> {
             services,
             notify,
             is_scarce,
+            asker: (None, ConnectionId(0)),
             base: Base::of_root(&services.store),
             fresh: Fresh::new(&services.store),
             buffer,
@@ -123,11 +126,17 @@ impl<'a> Turn<'a> {
     /// A place for a file that is open for more than a turn. If there is none, another connection gives one back, for
     /// the next that asks.
     pub(super) fn place(&self) -> Option<Place> {
-        let place = self.services.places.take();
-        if place.is_none() {
-            self.notify.free_a_place();
+        let (places, (login, connection)) = (&self.services.places, &self.asker);
+        let account = login.as_ref().map(|login| login.account.name.clone());
+        match places.take((account, *connection), self.services.now()) {
+            Ok(place) => Some(place),
+            Err(crowd) => {
+                if let Some(freed) = self.notify.free_a_place(&crowd) {
+                    places.leaves(freed);
+                }
+                None
+            }
         }
-        place
     }
 
     /// Whether the peer has ended its sending side, and may be gone.

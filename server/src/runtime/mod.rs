@@ -315,13 +315,17 @@ impl Notify for Runtime {
         slot.inspect(|slot| slot.complete(completion)).is_some()
     }
 
-    fn free_a_place(&self) {
+    fn free_a_place(&self, crowd: &[ConnectionId]) -> Option<ConnectionId> {
         let now = self.services.now();
         let idle = |slot: &Slot| slot.held.idle_place(now).filter(|idle| *idle >= IDLE_PLACE);
-        if let Some(idle) = self.slots.heaviest(idle) {
-            self.evict(&idle);
-            idle.wake_or_shut(&self.poller);
-        }
+        let busy = || {
+            let slots = crowd.iter().filter_map(|connection| self.slots.get(connection.0));
+            slots.max_by_key(|slot| slot.held.idle_place(now))
+        };
+        let slot = self.slots.heaviest(idle).or_else(busy)?;
+        self.evict(&slot);
+        slot.wake_or_shut(&self.poller);
+        Some(ConnectionId(slot.key))
     }
 
     fn free_a_seat(&self, connections: &[ConnectionId]) -> Option<ConnectionId> {
