@@ -46,8 +46,9 @@ impl Host {
     /// loopback today and elsewhere tomorrow.
     #[must_use]
     pub(super) fn is_this_machine(&self) -> bool {
+        let address = self.host.split('%').next().unwrap_or_default().parse::<IpAddr>();
         self.host == "localhost"
-            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            || address.is_ok_and(|address| address.to_canonical().is_loopback())
     }
 
     /// The name that the server's certificate is for. A name that no certificate can have is given up for the address.
