@@ -117,14 +117,15 @@ fn refused_login_is_the_same_work_whether_the_account_is_there_or_not() {
     assert_ne!(&unknown, token);
     // Fewer than the refused logins that are answered in a minute.
     let mut left = 8;
+    let before = accounts.server.sockets().unwrap();
     same_work(|is_there, _| {
         left -= 1;
         assert!(left >= 0, "the work differs");
         let mut hello = accounts.hello("alice", "client");
         hello["token"] = json!(if is_there { &wrong_secret } else { &unknown });
-        let sockets = accounts.server.sockets().unwrap();
+        eventually("the one before has ended", || accounts.server.sockets().unwrap() == before);
         let mut peer = Peer::connect(accounts.server.address()).unwrap();
-        eventually("it is accepted", || accounts.server.sockets().unwrap() > sockets);
+        eventually("it is accepted", || accounts.server.sockets().unwrap() > before);
         work(&accounts, &mut peer, &hello, b"")
     });
 }
