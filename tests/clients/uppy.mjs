@@ -4,14 +4,25 @@
 import { readFileSync } from 'node:fs';
 import Uppy from '@uppy/core';
 import Tus from '@uppy/tus';
+import { DefaultHttpStack } from 'tus-js-client';
 
 const [endpoint, file, name, json = '{}'] = process.argv.slice(2);
 const { chunk = Infinity } = JSON.parse(json);
+
+// The plugin writes to the browser's request, and in node there is none before it is sent.
+class Stack extends DefaultHttpStack {
+  createRequest(...words) {
+    const request = super.createRequest(...words);
+    const own = request.getUnderlyingObject.bind(request);
+    return Object.assign(request, { getUnderlyingObject: () => own() ?? {} });
+  }
+}
 
 const bytes = readFileSync(file);
 const uppy = new Uppy();
 uppy.use(Tus, {
   endpoint,
+  httpStack: new Stack({}),
   chunkSize: chunk,
   retryDelays: [0, 100, 200, 400, 800, 1600, 3200, 6400],
   onChunkComplete: (size, accepted) => console.log(`accepted ${accepted}`),
