@@ -135,7 +135,7 @@ export const troubles = tools => {
       right(deep.replace('deep.txt', 'deep (2).txt'), path.join(again, deep));
       // One that comes while the upload is under way is not replaced either.
       const third = folder('third/meanwhile', { 'large.bin': bytesOf(12 << 20, 3) });
-      await slow(page, 6 << 20);
+      await slow(page, 2 << 20);
       await dropOn(page, [third]);
       await sent(page, 1 << 20);
       fs.mkdirSync(at('meanwhile'), { recursive: true });
