@@ -135,7 +135,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", env = "HAULD_HTTP_HOST", value_delimiter = ',')]
     pub http_host: Vec<String>,
 
-    /// Origin of pages of another server that may ask here with a token, such as https://app.example; may be given several times.
+    /// Origin (scheme, host and port) of pages of another server that may ask here with a token; may be given several times.
     /// All other pages may change and read nothing.
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     pub http_origin: Vec<HttpOrigin>,
