@@ -24,9 +24,13 @@ pub(crate) trait Notify: fmt::Debug + Send + Sync {
     /// connection still is.
     fn complete(&self, connection: ConnectionId, completion: Done) -> bool;
 
-    /// Has the connection give its place for an open file back that has had one for longest without using it; if all use theirs,
-    /// that one of these connections that has used it least lately. Returns the connection.
-    fn free_a_place(&self, crowd: &[ConnectionId]) -> Option<ConnectionId>;
+    /// Has that one of the first connections give its place for an open file back that has had it for longest without using it; if
+    /// all of them use theirs, that one of the others that has used it least lately. Returns the connection.
+    fn free_a_place(
+        &self,
+        if_idle: &[ConnectionId],
+        in_any_case: &[ConnectionId],
+    ) -> Option<ConnectionId>;
 
     /// Ends that one of these connections for whose peer the server has waited longest, so that another one may have its seat,
     /// and returns it; one that is gone already first of all.

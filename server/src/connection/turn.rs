@@ -126,12 +126,17 @@ impl<'a> Turn<'a> {
     /// A place for a file that is open for more than a turn. If there is none, another connection gives one back, for
     /// the next that asks.
     pub(super) fn place(&self) -> Option<Place> {
+        self.places().map(|[place]| place)
+    }
+
+    /// So many of them at once.
+    pub(super) fn places<const N: usize>(&self) -> Option<[Place; N]> {
         let (places, (login, connection)) = (&self.services.places, &self.asker);
         let account = login.as_ref().map(|login| login.account.name.clone());
-        match places.take((account, *connection), self.services.now()) {
-            Ok(place) => Some(place),
+        match places.take(&(account, *connection), self.services.now()) {
+            Ok(taken) => Some(taken),
             Err(crowd) => {
-                if let Some(freed) = self.notify.free_a_place(&crowd) {
+                if let Some(freed) = self.notify.free_a_place(&crowd.if_idle, &crowd.in_any_case) {
                     places.leaves(freed);
                 }
                 None

@@ -315,14 +315,19 @@ impl Notify for Runtime {
         slot.inspect(|slot| slot.complete(completion)).is_some()
     }
 
-    fn free_a_place(&self, crowd: &[ConnectionId]) -> Option<ConnectionId> {
+    fn free_a_place(
+        &self,
+        if_idle: &[ConnectionId],
+        in_any_case: &[ConnectionId],
+    ) -> Option<ConnectionId> {
         let now = self.services.now();
-        let idle = |slot: &Slot| slot.held.idle_place(now).filter(|idle| *idle >= IDLE_PLACE);
-        let busy = || {
-            let slots = crowd.iter().filter_map(|connection| self.slots.get(connection.0));
-            slots.max_by_key(|slot| slot.held.idle_place(now))
+        let idle = |slot: &Arc<Slot>| slot.held.idle_place(now);
+        let slots = |of: &[ConnectionId]| {
+            let slots = of.iter().filter_map(|connection| self.slots.get(connection.0));
+            slots.max_by_key(idle)
         };
-        let slot = self.slots.heaviest(idle).or_else(busy)?;
+        let longest = slots(if_idle).filter(|slot| idle(slot) >= Some(IDLE_PLACE));
+        let slot = longest.or_else(|| slots(in_any_case))?;
         self.evict(&slot);
         slot.wake_or_shut(&self.poller);
         Some(ConnectionId(slot.key))

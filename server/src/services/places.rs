@@ -1,9 +1,10 @@
 //! The bound on open files other than the sockets of connections, and the rule that shares them among accounts.
 //!
-//! If no place is free, a connection whose place is idle gives its own back, for the next that asks. If none is idle, that is a
-//! connection of the account that has most places, if these are more than the newcomer's account will have. So nobody takes from
-//! a smaller or an equal share. A free place is kept for an account that was refused one lately from accounts that have more:
-//! an account that asks again and again for what it has lost does not get ahead of one that tries again after a pause.
+//! If no place is free, a connection whose place is idle gives its own back, for the next that asks: one of an account that has
+//! no fewer places than the newcomer's. If none is idle, that is a connection of the account that has most places, if these are
+//! more than the newcomer's account will have. So nobody takes from a smaller share, or what is in use from an equal one. Free
+//! places are kept for an account that was refused them lately from accounts that have more: an account that asks again and again
+//! for what it has lost does not get ahead of one that tries again after a pause.
 //!
 //! A server without accounts has one share, which is everybody's.
 
@@ -36,8 +37,25 @@ struct Table {
     free: usize,
     /// The places of the connections of each account; none is here without one.
     accounts: HashMap<Option<AccountName>, Share>,
-    /// Accounts that were refused a place, and until when one is kept for them.
-    waiting: HashMap<Option<AccountName>, u64>,
+    /// Accounts that were refused places.
+    waiting: HashMap<Option<AccountName>, Waiting>,
+}
+
+/// The places that are kept for an account.
+#[derive(Debug)]
+struct Waiting {
+    places: usize,
+    /// In milliseconds of the server's clock.
+    until: u64,
+}
+
+/// Connections that may give a place back.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Crowd {
+    /// If their place is idle.
+    pub(crate) if_idle: Vec<ConnectionId>,
+    /// In any case.
+    pub(crate) in_any_case: Vec<ConnectionId>,
 }
 
 /// The places of each connection of an account. Those of one that has been told to make room count no more.
@@ -61,18 +79,24 @@ impl Places {
         self.table().free
     }
 
-    /// A place, if one is free; or else the connections of another account that have more than their share.
-    pub(crate) fn take(&self, holder: Holder, now: u64) -> Result<Place, Vec<ConnectionId>> {
+    /// So many places at once, if they are free.
+    pub(crate) fn take<const N: usize>(
+        &self,
+        holder: &Holder,
+        now: u64,
+    ) -> Result<[Place; N], Crowd> {
         let mut table = self.table();
-        if table.is_free_for(&holder.0, now) {
-            table.free -= 1;
+        if table.are_free_for(&holder.0, N, now) {
+            table.free -= N;
             table.waiting.remove(&holder.0);
             let share = table.accounts.entry(holder.0.clone()).or_default();
-            share.entry(holder.1).or_default().places += 1;
-            return Ok(Place { table: Arc::clone(&self.0), holder });
+            share.entry(holder.1).or_default().places += N;
+            let place = |_| Place { table: Arc::clone(&self.0), holder: holder.clone() };
+            return Ok(std::array::from_fn(place));
         }
-        table.waiting.insert(holder.0.clone(), now.saturating_add(KEPT));
-        Err(table.larger_share(&holder.0))
+        let waiting = Waiting { places: N, until: now.saturating_add(KEPT) };
+        table.waiting.insert(holder.0.clone(), waiting);
+        Err(table.crowd(&holder.0))
     }
 
     /// This connection has been told to make room.
@@ -95,23 +119,28 @@ impl Table {
         self.accounts.get(account).map_or(0, places)
     }
 
-    /// Whether a place is free that is not kept for an account with a smaller share.
-    fn is_free_for(&mut self, account: &Option<AccountName>, now: u64) -> bool {
-        self.waiting.retain(|_, until| *until > now);
+    /// Whether so many places are free that are not kept for accounts with a smaller share.
+    fn are_free_for(&mut self, account: &Option<AccountName>, count: usize, now: u64) -> bool {
+        self.waiting.retain(|_, waiting| waiting.until > now);
         if self.waiting.is_empty() {
-            return self.free > 0;
+            return self.free >= count;
         }
         let share = self.share(account);
-        let first = self.waiting.keys().filter(|other| self.share(other) < share).count();
-        self.free > first
+        let first = self.waiting.iter().filter(|(other, _)| self.share(other) < share);
+        self.free >= count + first.map(|(_, waiting)| waiting.places).sum::<usize>()
     }
 
-    /// The connections of the account that has most, if these have more than the other account will have with one more.
-    fn larger_share(&self, account: &Option<AccountName>) -> Vec<ConnectionId> {
+    /// Those that may make room for an account: if they are idle, the connections of accounts that have no fewer places; and in
+    /// any case those of the account that has most, if these are more than the other account will have with one more.
+    fn crowd(&self, account: &Option<AccountName>) -> Crowd {
+        let own = self.share(account);
+        let equal = self.accounts.values().filter(|share| places(share) >= own);
         let largest = self.accounts.values().max_by_key(|share| places(share));
-        let larger = largest.filter(|share| places(share) > self.share(account) + 1);
-        let staying = larger.into_iter().flatten().filter(|(_, held)| !held.leaves);
-        staying.map(|(connection, _)| *connection).collect()
+        let larger = largest.filter(|share| places(share) > own + 1);
+        Crowd {
+            if_idle: equal.flat_map(staying).collect(),
+            in_any_case: larger.into_iter().flat_map(staying).collect(),
+        }
     }
 
     fn give_back(&mut self, (account, connection): &Holder) {
@@ -127,6 +156,10 @@ impl Table {
             self.accounts.remove(account);
         }
     }
+}
+
+fn staying(share: &Share) -> impl Iterator<Item = ConnectionId> {
+    share.iter().filter(|(_, held)| !held.leaves).map(|(connection, _)| *connection)
 }
 
 fn places(share: &Share) -> usize {
@@ -148,13 +181,24 @@ mod tests {
         (ClientId::of(account, "c").account, ConnectionId(connection))
     }
 
+    fn one(places: &Places, holder: &Holder, now: u64) -> Result<Place, Crowd> {
+        places.take(holder, now).map(|[place]| place)
+    }
+
+    /// The connections that have to make room, in their order.
+    fn must(refused: Result<Place, Crowd>) -> Vec<u64> {
+        let mut must: Vec<_> = refused.unwrap_err().in_any_case.iter().map(|id| id.0).collect();
+        must.sort_unstable();
+        must
+    }
+
     #[test]
     fn place_that_is_dropped_can_be_taken_again() {
         let places = Places::new(2);
-        let take = |connection| places.take((None, ConnectionId(connection)), 0);
-        let (one, other) = (take(1), take(2));
-        assert!(one.is_ok() && other.is_ok() && places.free() == 0);
-        assert_eq!(take(3).unwrap_err(), [], "nobody has more than the others");
+        let take = |connection| one(&places, &(None, ConnectionId(connection)), 0);
+        let (first, other) = (take(1), take(2));
+        assert!(first.is_ok() && other.is_ok() && places.free() == 0);
+        assert!(must(take(3)).is_empty(), "nobody has more than the others");
         drop(other);
         assert!(take(3).is_ok());
     }
@@ -163,32 +207,62 @@ mod tests {
     fn account_that_has_most_makes_room_until_the_shares_are_equal() {
         let places = Places::new(4);
         let mut alices: Vec<_> =
-            (0..4).map(|id| places.take(of("alice", id), 0).unwrap()).collect();
-        let mut could = places.take(of("bob", 10), 0).unwrap_err();
-        could.sort_unstable_by_key(|connection| connection.0);
-        assert_eq!(could, [0, 1, 2, 3].map(ConnectionId));
+            (0..4).map(|id| one(&places, &of("alice", id), 0).unwrap()).collect();
+        assert_eq!(must(one(&places, &of("bob", 10), 0)), [0, 1, 2, 3]);
         places.leaves(ConnectionId(3));
         drop(alices.pop());
         // She is the first to ask, and has more.
-        assert!(places.take(of("alice", 3), 1).is_err());
-        let first = places.take(of("bob", 10), 2).unwrap();
-        assert_eq!(places.take(of("bob", 11), 2).unwrap_err().len(), 3);
+        assert!(one(&places, &of("alice", 3), 1).is_err());
+        let first = one(&places, &of("bob", 10), 2).unwrap();
+        assert_eq!(must(one(&places, &of("bob", 11), 2)).len(), 3);
         places.leaves(ConnectionId(2));
         drop(alices.pop());
-        let second = places.take(of("bob", 11), 2).unwrap();
-        assert_eq!(places.take(of("bob", 12), 2).unwrap_err(), [], "the shares are equal");
+        let second = one(&places, &of("bob", 11), 2).unwrap();
+        assert!(must(one(&places, &of("bob", 12), 2)).is_empty(), "the shares are equal");
         drop((first, second));
         assert_eq!(places.free(), 2);
+    }
+
+    /// One of an upload's two places alone is of no use, and is not lost to whoever asks meanwhile.
+    #[test]
+    fn as_many_places_are_kept_as_were_refused() {
+        let places = Places::new(4);
+        let mut alices: Vec<_> =
+            (0..4).map(|id| one(&places, &of("alice", id), 0).unwrap()).collect();
+        let bob = of("bob", 10);
+        let both = |now| places.take::<2>(&bob, now);
+        assert!(both(0).is_err());
+        for (now, left) in [(1, 3), (2, 2)] {
+            assert!(both(now).is_err());
+            places.leaves(ConnectionId(left));
+            drop(alices.pop());
+            assert!(one(&places, &of("alice", left), now).is_err());
+        }
+        assert!(both(3).is_ok());
+    }
+
+    #[test]
+    fn idle_places_are_taken_from_no_smaller_share() {
+        let places = Places::new(3);
+        let take = |account, id| one(&places, &of(account, id), 0);
+        let _all = (take("alice", 0).unwrap(), take("bob", 10).unwrap(), take("bob", 11).unwrap());
+        let idle = |account| {
+            let mut idle: Vec<_> = take(account, 20).unwrap_err().if_idle;
+            idle.sort_unstable_by_key(|connection| connection.0);
+            idle
+        };
+        assert_eq!(idle("bob"), [10, 11].map(ConnectionId));
+        assert_eq!(idle("alice"), [0, 10, 11].map(ConnectionId));
     }
 
     #[test]
     fn place_is_kept_for_a_while_only() {
         let places = Places::new(2);
         let mut alices: Vec<_> =
-            (0..2).map(|id| places.take(of("alice", id), 0).unwrap()).collect();
-        assert!(places.take(of("bob", 10), 0).is_err());
+            (0..2).map(|id| one(&places, &of("alice", id), 0).unwrap()).collect();
+        assert!(one(&places, &of("bob", 10), 0).is_err());
         drop(alices.pop());
-        assert!(places.take(of("alice", 2), KEPT - 1).is_err());
-        assert!(places.take(of("alice", 2), KEPT).is_ok());
+        assert!(one(&places, &of("alice", 2), KEPT - 1).is_err());
+        assert!(one(&places, &of("alice", 2), KEPT).is_ok());
     }
 }

@@ -36,7 +36,7 @@ use crate::services::places::Place;
 const MOST: u64 = MAX_PARTED_SIZE;
 
 /// Places for the bytes and the journal of an upload.
-type Places = (Place, Place);
+type Places = [Place; 2];
 
 /// Methods of addresses of uploads.
 const ALLOWED: &str = "POST, HEAD, PATCH, DELETE, OPTIONS";
@@ -166,6 +166,5 @@ fn unknown() -> Wrong {
 
 /// Places for the two files of an upload.
 fn places(turn: &Turn<'_>) -> Result<Places, Refusal> {
-    let two = turn.place().zip(turn.place());
-    two.ok_or_else(|| Refusal::new(Code::Busy, "too many files are half written at once"))
+    turn.places().ok_or_else(|| Refusal::new(Code::Busy, "too many files are half written at once"))
 }
