@@ -126,7 +126,7 @@ fn bytes_that_come_with_the_login_wait_for_the_rate_as_all_others() {
             browser
         })
         .collect();
-    // What it does for others does not wait.
+    // The server does at once what others ask for.
     let mut bob = accounts.peer("bob");
     for id in 1..=200 {
         assert_eq!(bob.ask(&put(id, "y", b"y"), b"y").unwrap()["ack"], id);

@@ -128,7 +128,7 @@ fn examples_of_logins_are_sound() {
     assert_eq!((&refusal.code, id.get()), (&Code::Unauthorized, 0));
 }
 
-/// What a thief gets: the table names everything that has to do with accounts, and each command that it tells is one.
+/// The table of what a thief gets names everything that has to do with accounts, and each command that it tells is one.
 #[test]
 fn everything_that_can_be_stolen_can_be_replaced_by_commands_that_there_are() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/security.md");

@@ -44,6 +44,17 @@ fn has_begun(place: &Path) {
     });
 }
 
+/// A run that was killed once it had some parts, and its target.
+fn killed() -> (Setting, PathBuf) {
+    let setting = start();
+    let mut client = slow(&setting, setting.server.address());
+    let place = setting.place.path().join("d");
+    has_begun(&place);
+    client.kill().unwrap();
+    drop(ended(client));
+    (setting, place)
+}
+
 /// The next run goes on, and leaves nothing but the file.
 #[track_caller]
 fn goes_on(setting: &Setting) {
@@ -264,12 +275,7 @@ fn file_that_changes_between_two_parts_is_begun_anew() {
 /// Trap `resume_onto_changed_source`.
 #[test]
 fn parts_of_an_older_state_are_no_use_to_the_next_run() {
-    let setting = start();
-    let mut client = slow(&setting, setting.server.address());
-    let place = setting.place.path().join("d");
-    has_begun(&place);
-    client.kill().unwrap();
-    drop(ended(client));
+    let (setting, place) = killed();
     let new = repeated(b"another file", SIZE);
     fs::write(setting.server.root().join("large"), &new).unwrap();
     let output = setting.haul(&["get", "--json", &setting.at("large"), "d"]).assert().success();
@@ -352,12 +358,7 @@ fn stall_looks_alive_to_nobody_who_gets_a_file() {
 /// Bytes that the second run reads of the file whose parts the first one has left.
 #[test]
 fn resume_rehashes_everything_only_after_a_restart_of_this_machine() {
-    let setting = start();
-    let mut client = slow(&setting, setting.server.address());
-    let place = setting.place.path().join("d");
-    has_begun(&place);
-    client.kill().unwrap();
-    drop(ended(client));
+    let (setting, _) = killed();
     let traced = Traced::new(&["-e", "trace=read,pread64,readv,preadv"]);
     let words = ["get", "--json", &setting.at("large"), "d"];
     let output = output_of(traced.haul().current_dir(setting.place.path()).args(words));

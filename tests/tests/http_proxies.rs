@@ -9,6 +9,9 @@ use crate::tus_interrupted::partial_len;
 /// The rights of an account that may do everything but publish.
 const ALL: &str = "--rights put,replace,delete,list,get";
 
+/// The field of all requests of tus.
+const TUS: [&str; 2] = ["-H", "Tus-Resumable: 1.0.0"];
+
 /// A server, and a proxy in front of it.
 struct Site {
     proxy: Proxy,
@@ -62,6 +65,13 @@ impl Site {
         found.next().unwrap_or_else(|| panic!("no {name}: {head}")).1.trim().to_owned()
     }
 
+    /// Begins an upload of tus for so many bytes, whose name is `up/a`; returns its address.
+    fn begin_tus(&self, len: usize) -> String {
+        let length = format!("Upload-Length: {len}");
+        let create = ["-X", "POST", "-H", &length, "-H", "Upload-Metadata: filename dXAvYQ=="];
+        self.field(&[&TUS[..], &create].concat(), "/.haul/tus/", "Location")
+    }
+
     fn audited(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.place.path().join("audit")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -103,14 +113,10 @@ fn tus_upload_goes_on_through_each_proxy() {
     for kind in Kind::ALL {
         let site = Site::start(kind);
         let whole = bytes(3_000_000);
-        let tus = ["-H", "Tus-Resumable: 1.0.0"];
-        let length = format!("Upload-Length: {}", whole.len());
-        // The name is `up/a`.
-        let create = ["-X", "POST", "-H", &length, "-H", "Upload-Metadata: filename dXAvYQ=="];
-        let at = site.field(&[&tus[..], &create].concat(), "/.haul/tus/", "Location");
+        let at = site.begin_tus(whole.len());
         assert!(at.starts_with("/.haul/tus/"), "{kind:?}: {at}");
         for range in [0..1_000_000, 1_000_000..whole.len()] {
-            let offset = site.field(&[&tus[..], &["--head"]].concat(), &at, "Upload-Offset");
+            let offset = site.field(&[&TUS[..], &["--head"]].concat(), &at, "Upload-Offset");
             assert_eq!(offset, range.start.to_string(), "{kind:?}");
             let offset = format!("Upload-Offset: {offset}");
             let patch = [
@@ -123,7 +129,7 @@ fn tus_upload_goes_on_through_each_proxy() {
                 "--data-binary",
                 "@-",
             ];
-            let words = [&tus[..], &patch].concat();
+            let words = [&TUS[..], &patch].concat();
             assert_eq!(site.asked_from("127.0.0.1", &words, &at, &whole[range]).1, 204, "{kind:?}");
         }
         assert_eq!(fs::read(site.accounts.at("alice/up/a")).unwrap(), whole, "{kind:?}");
@@ -145,10 +151,7 @@ fn bytes_reach_the_server_while_their_request_is_under_way_through_each_proxy() 
     for kind in Kind::ALL {
         let site = Site::start(kind);
         let whole = bytes(3_000_000);
-        let tus = ["-H", "Tus-Resumable: 1.0.0"];
-        let length = format!("Upload-Length: {}", whole.len());
-        let create = ["-X", "POST", "-H", &length, "-H", "Upload-Metadata: filename dXAvYQ=="];
-        let at = site.field(&[&tus[..], &create].concat(), "/.haul/tus/", "Location");
+        let at = site.begin_tus(whole.len());
         let (resolve, url) = (site.proxy.resolve(), site.proxy.url(&at));
         let user = format!("alice:{}", site.accounts.token("alice"));
         let mut curl = Command::new("curl")
@@ -164,7 +167,7 @@ fn bytes_reach_the_server_while_their_request_is_under_way_through_each_proxy() 
                 "PATCH",
             ])
             .args(["-H", "Content-Type: application/offset+octet-stream", "-H", "Upload-Offset: 0"])
-            .args(tus)
+            .args(TUS)
             .args(["-w", "%{http_code}", "-T", "-", &url])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -197,7 +197,7 @@ fn first_part_of_a_file_is_not_stored_as_the_whole() {
     assert_eq!(ask(server.address(), "POST /.haul/many?to=/", &fields, row).status, 400);
     assert!(!server.root().join("b").exists());
     assert_eq!(fs::read(server.root().join("a")).unwrap(), b"before");
-    // Who sends all of it has no need of more requests; another value counts as none.
+    // A client that sends all of it needs no more requests; another value counts as none.
     for field in ["Upload-Complete: ?1\r\n", "Upload-Complete: 0\r\n"] {
         assert_eq!(put(field).status, 204, "{field}");
         assert_eq!(fs::read(server.root().join("a")).unwrap(), b"abc");

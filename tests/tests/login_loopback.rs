@@ -72,7 +72,7 @@ fn connection_that_is_made_again_brings_the_token_at_once() {
     });
 }
 
-/// Whoever answers for names may have led it here, and a server that an authority vouches for has no pin.
+/// A stranger who answers for names may have led it here, and a server that an authority vouches for has no pin.
 #[test]
 fn name_that_only_happens_to_lead_to_loopback_gets_tls_from_the_first_byte() {
     let place = Place::start();

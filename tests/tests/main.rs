@@ -57,6 +57,7 @@ mod fresh;
 mod get;
 mod get_checksum;
 mod get_durable;
+mod get_endless;
 mod get_fails;
 mod get_foreseen;
 mod get_hostile;

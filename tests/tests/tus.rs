@@ -282,7 +282,7 @@ fn file_that_may_not_replace_anything_is_refused_at_its_commit_too() {
     assert_eq!(head(&server, &at).status, 404);
 }
 
-/// What the specification demands of each answer, and of those that tests of a subject don't look at.
+/// Each answer has what the specification demands, also those that tests of a subject don't look at.
 #[test]
 fn answers_have_what_the_specification_demands_of_them() {
     let server = server_with(&["--max-file", "1MiB"]);

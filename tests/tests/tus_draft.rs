@@ -186,7 +186,7 @@ fn length_that_a_last_request_tells_is_known_also_if_it_is_cut_off() {
     peer.end();
     let reply = head(&server, &at);
     assert_eq!((reply.field("Upload-Length"), reply.field("Upload-Offset")), ("7", "4"));
-    // Whoever goes on has to keep to it.
+    // The client has to keep to it when it goes on.
     assert_eq!(append(&server, &at, 4, true, b"ef").status, 400);
     assert_eq!(append(&server, &at, 4, true, b"efg").status, 204);
     assert_eq!(fs::read(server.root().join("a")).unwrap(), b"abcdefg");

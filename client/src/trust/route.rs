@@ -78,8 +78,8 @@ impl Route<'_> {
             }
             let address = socket.peer();
             let is_loopback = address.is_some_and(|address| address.to_canonical().is_loopback());
-            // Any other name may lead elsewhere tomorrow. Whoever answers for names may have led it here, to another server than
-            // the one for which an authority would vouch.
+            // Any other name may lead elsewhere tomorrow. A stranger who answers for names may have led it here, to another server
+            // than the one for which an authority would vouch.
             let may_be_plain = is_loopback && host.is_this_machine() && keys.is_empty();
             if may_be_plain && !lock(&trust.wanting).contains(&host) {
                 let has_asked = lock(&trust.asking).contains(&host);

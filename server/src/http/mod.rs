@@ -38,6 +38,8 @@ pub(crate) mod range;
 pub(crate) mod response;
 pub(crate) mod resumable;
 #[cfg(test)]
+mod resumable_tests;
+#[cfg(test)]
 mod smuggling;
 pub(crate) mod status;
 mod structured;
